@@ -1,0 +1,96 @@
+package portsnare
+
+import (
+	"errors"
+	"strings"
+)
+
+// Kind says what sort of failure an error is, so that code can decide without
+// reading text: errors.Is(err, portsnare.NotFound).
+type Kind string
+
+// The kinds of failure. A Kind is itself an error, usable with errors.Is.
+const (
+	// Invalid: the input is wrong and stays wrong until someone changes it.
+	Invalid Kind = "invalid"
+	// NotFound: the thing named does not exist where it was looked for.
+	NotFound Kind = "not found"
+	// Denied: a credential or privilege is missing, unknown or too weak.
+	Denied Kind = "denied"
+	// Conflict: somebody else changed or already made what was to be changed.
+	Conflict Kind = "conflict"
+	// LimitExceeded: a quota of the provider or of the kernel is used up.
+	LimitExceeded Kind = "limit exceeded"
+	// RateLimited: too many calls; the same call may succeed later.
+	RateLimited Kind = "rate limited"
+	// Transient: a passing fault; the same call may succeed later.
+	Transient Kind = "transient"
+	// Unavailable: a program, a kernel ability or a peer that is needed is absent.
+	Unavailable Kind = "unavailable"
+)
+
+// Error makes a Kind usable as the target of errors.Is.
+func (k Kind) Error() string { return string(k) }
+
+// Error is a failure told to two readers: Kind to code; Op, Subject, Err and
+// Hint to people. It prints as "op subject: cause".
+type Error struct {
+	Kind    Kind
+	Op      string // what was attempted, such as "read rules of"
+	Subject string // on what, such as "sg-0f3a9c1d2e4b5a687"
+	Err     error  // why it failed; may be nil
+	Hint    string // what to type or change, a sentence; may be empty
+}
+
+// Error returns "op subject: cause".
+func (e *Error) Error() string {
+	text := strings.TrimSpace(e.Op + " " + e.Subject)
+	switch {
+	case e.Err == nil && text == "":
+		return string(e.Kind)
+	case e.Err == nil:
+		return text + ": " + string(e.Kind)
+	case text == "":
+		return e.Err.Error()
+	}
+	return text + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is this error's Kind.
+func (e *Error) Is(target error) bool {
+	kind, ok := target.(Kind)
+	return ok && kind == e.Kind
+}
+
+// KindOf returns the Kind of the outermost [Error] in err's chain, or "".
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+// HintOf returns the first hint found in err's chain, or "".
+func HintOf(err error) string {
+	for err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}
+
+// Retryable reports whether the same call may succeed later without anybody
+// changing anything.
+func Retryable(err error) bool {
+	return errors.Is(err, Transient) || errors.Is(err, RateLimited)
+}

@@ -1,0 +1,45 @@
+package portsnare
+
+// Limits says how many rules a firewall can hold and what its API can do.
+type Limits struct {
+	Rules     int  `json:"rules"`      // rules the firewall may hold, foreign ones included
+	PerFamily bool `json:"per_family"` // Rules counts IPv4 and IPv6 each for itself
+	InPlace   bool `json:"in_place"`   // an opening can be turned into another in one write
+}
+
+// Budget returns how many port ranges may be open to all of the sources at
+// once, beside the foreign rules that stand there. It is never negative.
+func (l Limits) Budget(foreign []Rule, sources ...Source) int {
+	if len(sources) == 0 {
+		return 0
+	}
+	if !l.PerFamily {
+		return max(0, l.Rules-len(foreign)) / len(sources)
+	}
+	budget := l.Rules
+	for _, bits := range []int{32, 128} {
+		each := 0 // rules that one range costs in this family
+		for _, s := range sources {
+			if s.Addr().BitLen() == bits {
+				each++
+			}
+		}
+		if each > 0 {
+			budget = min(budget, max(0, l.Rules-countFamily(foreign, bits))/each)
+		}
+	}
+	return budget
+}
+
+// countFamily counts the rules of one family; a rule without a prefix counts
+// in both (https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html,
+// checked 2026-11-21).
+func countFamily(rules []Rule, bits int) int {
+	n := 0
+	for _, r := range rules {
+		if !r.Opening.Source.IsValid() || r.Opening.Source.Addr().BitLen() == bits {
+			n++
+		}
+	}
+	return n
+}

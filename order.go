@@ -1,0 +1,63 @@
+package portsnare
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Order is everything that one agent must program. It is the whole wanted
+// state, so the latest order is the only one that matters.
+type Order struct {
+	Host       string     `json:"host"`
+	Group      string     `json:"group"`
+	Generation Generation `json:"generation"` // of the newest trap set in Traps
+	Traps      Traps      `json:"traps"`
+	Protected  PortSet    `json:"protected"` // public ports included
+	Public     PortSet    `json:"public"`
+	Policy     Policy     `json:"policy"`
+	// CloudFirewall: a cloud firewall stands in front of the host, so a local
+	// service on a trap port would be out of reach without us and must stay so.
+	CloudFirewall bool           `json:"cloud_firewall"`
+	Allow         []netip.Prefix `json:"allow,omitempty"` // never banned, never counted
+	Bans          []Ban          `json:"bans,omitempty"`  // in force until they run out; see Digest
+}
+
+// Validate returns an error of kind [Invalid] if the order contradicts itself.
+func (o Order) Validate() error {
+	if err := checkName(o.Host); err != nil {
+		return fmt.Errorf("order for host: %w", err)
+	}
+	if both := o.Traps.Ports().Intersect(o.Protected); !both.Empty() {
+		return invalidf("order for %s: %s is both trap and protected", o.Host, both)
+	}
+	if both := o.Traps.Bait.Intersect(o.Traps.Firing()); !both.Empty() {
+		return invalidf("order for %s: %s is bait and not bait", o.Host, both)
+	}
+	if extra := o.Public.Minus(o.Protected); !extra.Empty() {
+		return invalidf("order for %s: %s is public but not protected", o.Host, extra)
+	}
+	if i := slices.IndexFunc(o.Allow, func(p netip.Prefix) bool { return !p.IsValid() }); i >= 0 {
+		return invalidf("order for %s: allow entry %d is no prefix", o.Host, i+1)
+	}
+	if err := o.Policy.Validate(); err != nil {
+		return fmt.Errorf("order for %s: %w", o.Host, err)
+	}
+	return nil
+}
+
+// Digest identifies what the host has to have armed: 16 hex digits that are
+// equal for orders of equal content. A report carries it back. Bans are left
+// out, since they come and go by themselves.
+func (o Order) Digest() string {
+	o.Bans = nil
+	text, err := json.Marshal(o)
+	if err != nil { // an Order holds nothing that JSON cannot carry
+		panic(err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}

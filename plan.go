@@ -1,0 +1,104 @@
+package portsnare
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Plan is what must change in a cloud firewall. It is data: sorted, printable,
+// and carried out by a provider in the fewest writes that its API allows.
+type Plan struct {
+	Open  []Opening `json:"open"`  // to be created with our mark
+	Close []Rule    `json:"close"` // ours, to be removed
+	// Held are rules of ours that should go but are alone in admitting a
+	// protected port, which only its owner may close.
+	Held []Rule `json:"held,omitempty"`
+}
+
+// Done is what a provider truly changed, also when it failed half-way.
+type Done struct {
+	Opened []Opening `json:"opened"`
+	Closed []Rule    `json:"closed"`
+	Writes int       `json:"writes"` // API calls that changed something
+}
+
+// Wanted is what a firewall shall hold: our openings under our mark, and the
+// ports that must stay open whoever opened them.
+type Wanted struct {
+	Mark      Mark
+	Openings  []Opening
+	Protected PortSet
+}
+
+// Diff returns the plan that turns the rules of a firewall into those wanted.
+// It touches no rule that bears another mark, and opens nothing that a foreign
+// rule admits already in just the same form.
+func Diff(have []Rule, want Wanted) Plan {
+	missing := make(map[Opening]bool, len(want.Openings))
+	for _, o := range want.Openings {
+		missing[o] = true
+	}
+	ours, foreign := Ours(have, want.Mark)
+	for _, r := range foreign {
+		if !r.Deny {
+			delete(missing, r.Opening)
+		}
+	}
+	var plan Plan
+	for _, r := range ours {
+		switch {
+		case missing[r.Opening]: // stays; a second rule like it does not
+			delete(missing, r.Opening)
+		case admitsAlone(r, foreign, want.Protected):
+			plan.Held = append(plan.Held, r)
+		default:
+			plan.Close = append(plan.Close, r)
+		}
+	}
+	for o := range missing {
+		plan.Open = append(plan.Open, o)
+	}
+	plan.sort()
+	return plan
+}
+
+// admitsAlone reports whether r admits a protected port to a source that no
+// foreign rule admits to it.
+func admitsAlone(r Rule, foreign []Rule, protected PortSet) bool {
+	for p := range protected.Intersect(NewPortSet(r.Opening.Range)).All() {
+		needed := Opening{p.Range(), r.Opening.Source}
+		if !slices.ContainsFunc(foreign, func(f Rule) bool { return !f.Deny && f.Opening.Covers(needed) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Plan) sort() {
+	byOpening := func(a, b Rule) int {
+		return cmp.Or(compareOpenings(a.Opening, b.Opening), cmp.Compare(a.ID, b.ID))
+	}
+	slices.SortFunc(p.Open, compareOpenings)
+	slices.SortFunc(p.Close, byOpening)
+	slices.SortFunc(p.Held, byOpening)
+}
+
+// Empty reports whether there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Open) == 0 && len(p.Close) == 0 }
+
+// String returns a line for each change: "+ 8000-8009/tcp from 0.0.0.0/0".
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, o := range p.Open {
+		fmt.Fprintf(&b, "+ %s\n", o)
+	}
+	for _, r := range p.Close {
+		fmt.Fprintf(&b, "- %s (%s)\n", r.Opening, r.ID)
+	}
+	for _, r := range p.Held {
+		fmt.Fprintf(&b, "! %s (%s) stays: nothing else admits a protected port in it\n", r.Opening, r.ID)
+	}
+	return b.String()
+}

@@ -1,0 +1,65 @@
+package portsnare
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// LogHit and LogBan are the prefixes under which the kernel program logs the
+// two things that an agent has to hear of.
+const (
+	LogHit = "portsnare hit"
+	LogBan = "portsnare ban"
+)
+
+// Sighting is one packet that the kernel program logged: a hit, or the hit
+// that made a ban.
+type Sighting struct {
+	Ban    bool // the kernel has shut the source out, on this very packet
+	Source netip.Addr
+	Port   Port
+	At     time.Time
+}
+
+// Hit is a new connection attempt from a source to a trap.
+type Hit struct {
+	Host       string     `json:"host"`
+	Source     netip.Addr `json:"source"`
+	Port       Port       `json:"port"`
+	Class      Class      `json:"class"`
+	Generation Generation `json:"generation"`
+	At         time.Time  `json:"at"`
+}
+
+// Ban shuts a source out of a host until a stated time, for stated reasons.
+type Ban struct {
+	Host   string       `json:"host"`
+	Source netip.Prefix `json:"source"` // see BanPrefix
+	Since  time.Time    `json:"since"`
+	Until  time.Time    `json:"until"`
+	Count  int          `json:"count"` // this is the source's n-th ban, from 1
+	Hits   []Hit        `json:"hits"`  // the strikes that led to it, oldest first
+}
+
+// BanPrefix returns what is banned when addr misbehaves: an IPv4 address alone,
+// of IPv6 the whole /64, which is what one customer usually holds.
+func BanPrefix(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
+// String explains the ban in one line.
+func (b Ban) String() string {
+	reasons := make([]string, len(b.Hits))
+	for i, h := range b.Hits {
+		reasons[i] = fmt.Sprintf("%s (%s, generation %s) at %s", h.Port, h.Class, h.Generation, h.At.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s banned on %s from %s until %s: %s", b.Source, b.Host,
+		b.Since.UTC().Format(time.RFC3339), b.Until.UTC().Format(time.RFC3339), strings.Join(reasons, ", "))
+}
