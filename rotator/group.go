@@ -1,0 +1,104 @@
+package rotator
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Firewall is a cloud firewall as far as a rotation needs it. The mark of the
+// group is the firewall's own business: what Apply opens bears it.
+type Firewall interface {
+	// Rules returns every inbound rule, foreign ones included. A firewall that
+	// does not exist is an error of kind NotFound, never an empty list.
+	Rules(ctx context.Context) ([]portsnare.Rule, error)
+	// Limits returns how much the firewall can hold.
+	Limits(ctx context.Context) (portsnare.Limits, error)
+	// Apply carries out a plan, opening before it closes where there is room,
+	// and returns what truly changed, also beside an error.
+	Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error)
+}
+
+// Fleet carries orders to hosts and reports back.
+type Fleet interface {
+	// Send stores the order for its host, durably, and delivers it when the
+	// host is there.
+	Send(ctx context.Context, order portsnare.Order) error
+	// Await returns when the host reports that it has armed the order with this
+	// digest, or with an error that says what is known of the host.
+	Await(ctx context.Context, host, digest string) error
+	// Report returns the newest report of the host.
+	Report(host string) (portsnare.Report, bool)
+}
+
+// Store keeps small values, durably from the moment that Put returns.
+type Store interface {
+	// Get returns an error of kind NotFound where nothing was put.
+	Get(ctx context.Context, key string) ([]byte, error)
+	Put(ctx context.Context, key string, value []byte) error
+}
+
+// OnMissing says what a rotation does about a host that does not report.
+type OnMissing string
+
+// What to do about a host that does not report in time.
+const (
+	Hold    OnMissing = "hold"    // keep the present generation, try again
+	Proceed OnMissing = "proceed" // go on without the host
+)
+
+// Schedule says when a group rotates: after a random time from Min to Max, or
+// at the times of a cron line where Cron is not empty.
+type Schedule struct {
+	Min, Max time.Duration
+	Cron     string // five fields, local time
+}
+
+// Group is what the operator wants of one firewall and the hosts behind it.
+type Group struct {
+	Name          string
+	Hosts         []string
+	Protected     portsnare.PortSet // public ports included
+	Public        portsnare.PortSet
+	Avoid         portsnare.PortSet
+	Sources       []portsnare.Source // whom the traps are opened to
+	Allow         []netip.Prefix
+	Traps         Spec
+	Policy        portsnare.Policy
+	Schedule      Schedule
+	Grace         time.Duration // between the cloud's closing and the hosts' disarming
+	ReportTimeout time.Duration
+	OnMissing     OnMissing
+	Repair        time.Duration // how often the firewall is compared with what it should hold
+	CloudFirewall bool          // false where only the hosts filter
+}
+
+// Mark returns the owner mark of the group's rules.
+func (g Group) Mark() portsnare.Mark { return portsnare.Mark(g.Name) }
+
+// order returns what host must program. Protected ports are never traps,
+// whatever the trap set says.
+func (g Group) order(host string, generation portsnare.Generation, traps portsnare.Traps) portsnare.Order {
+	return portsnare.Order{
+		Host:          host,
+		Group:         g.Name,
+		Generation:    generation,
+		Traps:         traps.Minus(g.Protected),
+		Protected:     g.Protected,
+		Public:        g.Public,
+		Policy:        g.Policy,
+		CloudFirewall: g.CloudFirewall,
+		Allow:         g.Allow,
+	}
+}
+
+// wanted returns what the firewall shall hold of ours.
+func (g Group) wanted(ranges []portsnare.PortRange) portsnare.Wanted {
+	return portsnare.Wanted{
+		Mark:      g.Mark(),
+		Openings:  portsnare.OpeningsOf(ranges, g.Sources...),
+		Protected: g.Protected,
+	}
+}

@@ -1,0 +1,69 @@
+package rotator
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Metrics are the numbers that a controller exports. One Metrics serves all
+// groups of a controller.
+type Metrics struct {
+	generation  *prometheus.GaugeVec
+	rotations   *prometheus.CounterVec
+	failures    *prometheus.CounterVec
+	repairs     *prometheus.CounterVec
+	writes      *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	lastSuccess *prometheus.GaugeVec
+	hits        *prometheus.CounterVec
+	bans        *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	make := promauto.With(reg)
+	group := []string{"group"}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return make.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	return &Metrics{
+		generation: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "portsnare_generation", Help: "Generation of the group's trap set."}, group),
+		rotations: counter("portsnare_rotations_total", "Rotations completed.", "group"),
+		failures:  counter("portsnare_rotation_failures_total", "Attempts at a rotation that failed; each is tried again.", "group"),
+		repairs:   counter("portsnare_drift_repairs_total", "Times a firewall had been changed by others and was repaired.", "group"),
+		writes:    counter("portsnare_firewall_writes_total", "API calls that changed a firewall.", "group"),
+		duration: make.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "portsnare_rotation_duration_seconds", Help: "Time from the first step of a rotation to its last, grace included.",
+			Buckets: prometheus.ExponentialBuckets(0.5, 2, 10)}, group),
+		lastSuccess: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "portsnare_last_success_timestamp_seconds", Help: "When the group last completed a rotation."}, group),
+		hits: counter("portsnare_hits_total", "Hits on traps that hosts reported, by class of trap.", "host", "class"),
+		bans: counter("portsnare_bans_total", "Bans that hosts reported.", "host"),
+	}
+}
+
+// Hit counts a reported hit.
+func (m *Metrics) Hit(h portsnare.Hit) { m.hits.WithLabelValues(h.Host, string(h.Class)).Inc() }
+
+// Ban counts a reported ban.
+func (m *Metrics) Ban(b portsnare.Ban) { m.bans.WithLabelValues(b.Host).Inc() }
+
+func (m *Metrics) rotated(group string, generation portsnare.Generation, took time.Duration) {
+	m.rotations.WithLabelValues(group).Inc()
+	m.generation.WithLabelValues(group).Set(float64(generation))
+	m.duration.WithLabelValues(group).Observe(took.Seconds())
+	m.lastSuccess.WithLabelValues(group).SetToCurrentTime()
+}
+
+func (m *Metrics) failed(group string) { m.failures.WithLabelValues(group).Inc() }
+
+func (m *Metrics) repaired(group string) { m.repairs.WithLabelValues(group).Inc() }
+
+func (m *Metrics) wrote(group string, done portsnare.Done) {
+	m.writes.WithLabelValues(group).Add(float64(done.Writes))
+}
