@@ -13,7 +13,7 @@
 // made by [Namespace.Dial], [Namespace.Listen] and [Namespace.ListenPacket],
 // and anything else by [Namespace.Do].
 //
-// [SendPackets] forges packets, a [Capture] shows what truly crossed an
+// [Namespace.Send] forges packets, a [Capture] shows what truly crossed an
 // interface, [Topology.Fence] tells when all that was sent has been dealt with, so that
 // "nothing answered" is a fact and not a matter of patience. [SYNScan] and
 // [ConnectScan] are honest scanners; [Nmap] and [Masscan] drive the real ones.

@@ -57,6 +57,22 @@ func (l *Lab) Topology() *Topology {
 	return topology
 }
 
+// Capture records on an interface until the test ends. The test fails if
+// packets were lost.
+func (l *Lab) Capture(ns *Namespace, iface string) *Capture {
+	l.t.Helper()
+	capture, err := ns.Capture(iface)
+	if err != nil {
+		l.t.Fatalf("%v", err)
+	}
+	l.t.Cleanup(func() {
+		if err := capture.Close(); err != nil {
+			l.t.Errorf("%v", err)
+		}
+	})
+	return capture
+}
+
 // possible tells why no namespace can be made here, or nil.
 func possible() error {
 	if barred != nil {
