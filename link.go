@@ -16,6 +16,7 @@ const (
 	subjectReport = "portsnare.report."
 	subjectHit    = "portsnare.hit."
 	subjectBan    = "portsnare.ban."
+	subjectInbox  = "_INBOX."
 
 	// SubjectControl is where the command line asks the controller things; the
 	// verb follows, such as "status".
@@ -28,6 +29,17 @@ const (
 
 // OrderSubject is where the controller stores a host's order.
 func OrderSubject(host string) string { return subjectOrder + host }
+
+// OrderRequest is where an agent asks for its stored order; the message that
+// answers has the order as its body, or no body where there is none (JetStream
+// direct get, https://docs.nats.io/reference/reference-protocols/nats_api_reference,
+// checked 2026-11-21).
+func OrderRequest(host string) string {
+	return "$JS.API.DIRECT.GET." + OrderStream + "." + OrderSubject(host)
+}
+
+// InboxPrefix is what the reply subjects of a host begin with; a dot follows.
+func InboxPrefix(host string) string { return subjectInbox + host }
 
 // PushSubject is where a stored order is republished to its host.
 func PushSubject(host string) string { return subjectPush + host }
