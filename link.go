@@ -31,8 +31,8 @@ const (
 func OrderSubject(host string) string { return subjectOrder + host }
 
 // OrderRequest is where an agent asks for its stored order; the message that
-// answers has the order as its body, or no body where there is none (JetStream
-// direct get, https://docs.nats.io/reference/reference-protocols/nats_api_reference,
+// answers has the order as its body, or no body where there is none (direct get,
+// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md,
 // checked 2026-11-21).
 func OrderRequest(host string) string {
 	return "$JS.API.DIRECT.GET." + OrderStream + "." + OrderSubject(host)
