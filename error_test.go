@@ -1,0 +1,51 @@
+package portsnare
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestErrorSpeaksToBoth(t *testing.T) {
+	cause := &Error{Kind: Denied, Err: errors.New("no such key"), Hint: "export AWS_PROFILE"}
+	err := fmt.Errorf("group web: %w", &Error{Kind: NotFound, Op: "read", Subject: "sg-1", Err: cause})
+	if got, want := err.Error(), "group web: read sg-1: no such key"; got != want {
+		t.Errorf("text %q, want %q", got, want)
+	}
+	if !errors.Is(err, NotFound) || !errors.Is(err, Denied) || errors.Is(err, Transient) {
+		t.Error("the kinds in the chain are not found")
+	}
+	if KindOf(err) != NotFound {
+		t.Errorf("KindOf = %q, want the outermost", KindOf(err))
+	}
+	if got := HintOf(err); got != "export AWS_PROFILE" {
+		t.Errorf("hint %q", got)
+	}
+	if HintOf(errors.New("x")) != "" || KindOf(nil) != "" {
+		t.Error("a plain error has a hint or a kind")
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	for _, tt := range []struct {
+		err  Error
+		want string
+	}{
+		{Error{Kind: Transient}, "transient"},
+		{Error{Kind: Transient, Op: "read", Subject: "x"}, "read x: transient"},
+		{Error{Kind: Transient, Err: errors.New("boom")}, "boom"},
+		{Error{Kind: Transient, Op: "read", Err: errors.New("boom")}, "read: boom"},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+func TestRetryable(t *testing.T) {
+	for kind, want := range map[Kind]bool{Transient: true, RateLimited: true, Denied: false, Conflict: false} {
+		if got := Retryable(fmt.Errorf("x: %w", &Error{Kind: kind})); got != want {
+			t.Errorf("Retryable(%s) = %v", kind, got)
+		}
+	}
+}

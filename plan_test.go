@@ -1,0 +1,164 @@
+package portsnare
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+var anyV4, anyV6 = AnySource()[0], AnySource()[1]
+
+func opening(t testing.TB, port string, source Source) Opening {
+	t.Helper()
+	r, err := ParsePortRange(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Opening{r, source}
+}
+
+func TestDiff(t *testing.T) {
+	const mark = Mark("web")
+	open := func(port string) Opening { return opening(t, port, anyV4) }
+	protected := mustSet(t, "22/tcp")
+	for _, tt := range []struct {
+		name string
+		have []Rule
+		want []Opening
+		plan string
+	}{
+		{"nothing to do", []Rule{{ID: "1", Opening: open("5/tcp"), Mark: mark}}, []Opening{open("5/tcp")}, ""},
+		{"open and close", []Rule{{ID: "1", Opening: open("5/tcp"), Mark: mark}}, []Opening{open("7-9/tcp")},
+			"+ 7-9/tcp from 0.0.0.0/0\n- 5/tcp from 0.0.0.0/0 (1)\n"},
+		{"foreign rules stay", []Rule{{ID: "1", Opening: open("5/tcp")}, {ID: "2", Opening: open("6/tcp"), Mark: "db"}}, nil, ""},
+		{"an equal foreign rule serves", []Rule{{ID: "1", Opening: open("5/tcp")}}, []Opening{open("5/tcp")}, ""},
+		{"a rule that refuses does not", []Rule{{ID: "1", Opening: open("5/tcp"), Deny: true}}, []Opening{open("5/tcp")},
+			"+ 5/tcp from 0.0.0.0/0\n"},
+		{"ours goes where a foreign one serves", []Rule{{ID: "1", Opening: open("5/tcp"), Mark: mark}, {ID: "2", Opening: open("5/tcp")}},
+			[]Opening{open("5/tcp")}, "- 5/tcp from 0.0.0.0/0 (1)\n"},
+		{"a double goes", []Rule{{ID: "1", Opening: open("5/tcp"), Mark: mark}, {ID: "2", Opening: open("5/tcp"), Mark: mark}},
+			[]Opening{open("5/tcp")}, "- 5/tcp from 0.0.0.0/0 (2)\n"},
+		{"families differ", []Rule{{ID: "1", Opening: opening(t, "5/tcp", anyV6), Mark: mark}}, []Opening{open("5/tcp")},
+			"+ 5/tcp from 0.0.0.0/0\n- 5/tcp from ::/0 (1)\n"},
+		{"the only rule for a protected port stays", []Rule{{ID: "1", Opening: open("20-23/tcp"), Mark: mark}}, nil,
+			"! 20-23/tcp from 0.0.0.0/0 (1) stays: nothing else admits a protected port in it\n"},
+		{"another rule admits it", []Rule{{ID: "1", Opening: open("20-23/tcp"), Mark: mark}, {ID: "2", Opening: open("1-99/tcp")}}, nil,
+			"- 20-23/tcp from 0.0.0.0/0 (1)\n"},
+		{"another rule admits it to too few", []Rule{{ID: "1", Opening: open("20-23/tcp"), Mark: mark},
+			{ID: "2", Opening: opening(t, "22/tcp", netip.MustParsePrefix("192.0.2.0/24"))}}, nil,
+			"! 20-23/tcp from 0.0.0.0/0 (1) stays: nothing else admits a protected port in it\n"},
+	} {
+		plan := Diff(tt.have, Wanted{Mark: mark, Openings: tt.want, Protected: protected})
+		if got := plan.String(); got != tt.plan {
+			t.Errorf("%s:\ngot  %q\nwant %q", tt.name, got, tt.plan)
+		}
+	}
+}
+
+// TestDiffNeverHurts applies plans of random firewalls and demands the
+// invariants: what is wanted stands, only ours went, a protected port that was
+// admitted still is, and the second plan is empty.
+func TestDiffNeverHurts(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		have, want := randomFirewall(rng)
+		plan := Diff(have, want)
+		after := applied(have, plan, want.Mark)
+		for _, r := range plan.Close {
+			if r.Mark != want.Mark {
+				t.Fatalf("closes %v of %q", r, r.Mark)
+			}
+		}
+		for _, o := range want.Openings {
+			if !slices.ContainsFunc(after, func(r Rule) bool { return r.Opening == o && !r.Deny }) {
+				t.Fatalf("%s is missing after\n%s", o, plan)
+			}
+		}
+		for p := range want.Protected.All() {
+			for _, source := range AnySource() {
+				needed := Opening{p.Range(), source}
+				if admits(have, needed) && !admits(after, needed) {
+					t.Fatalf("%s was closed by\n%s", needed, plan)
+				}
+			}
+		}
+		if second := Diff(after, want); !second.Empty() {
+			t.Fatalf("second plan is not empty:\n%s", second)
+		}
+	}
+}
+
+func admits(rules []Rule, o Opening) bool {
+	return slices.ContainsFunc(rules, func(r Rule) bool { return !r.Deny && r.Opening.Covers(o) })
+}
+
+func applied(have []Rule, plan Plan, mark Mark) []Rule {
+	after := slices.DeleteFunc(slices.Clone(have), func(r Rule) bool { return slices.Contains(plan.Close, r) })
+	for i, o := range plan.Open {
+		after = append(after, Rule{ID: "new" + strconv.Itoa(i), Opening: o, Mark: mark})
+	}
+	return after
+}
+
+func randomFirewall(rng *rand.Rand) ([]Rule, Wanted) {
+	random := func() Opening {
+		from := uint16(1 + rng.IntN(12))
+		return Opening{PortRange{TCP, from, from + uint16(rng.IntN(4))}, AnySource()[rng.IntN(2)]}
+	}
+	var have []Rule
+	for i := range rng.IntN(12) {
+		mark := []Mark{"", "web", "web", "db"}[rng.IntN(4)]
+		have = append(have, Rule{ID: strconv.Itoa(i), Opening: random(), Deny: mark == "" && rng.IntN(4) == 0, Mark: mark})
+	}
+	want := Wanted{Mark: "web", Protected: PortSetOf(Port{TCP, 4}, Port{TCP, 9})}
+	for range rng.IntN(6) {
+		want.Openings = append(want.Openings, random())
+	}
+	return have, want
+}
+
+func TestBudget(t *testing.T) {
+	foreign := []Rule{
+		{ID: "1", Opening: opening(t, "22/tcp", anyV4)},
+		{ID: "2", Opening: opening(t, "23/tcp", anyV4)},
+		{ID: "3", Opening: opening(t, "22/tcp", anyV6)},
+		{ID: "4", Opening: opening(t, "80/tcp", Source{})},
+	}
+	other := netip.MustParsePrefix("192.0.2.0/24")
+	for _, tt := range []struct {
+		name    string
+		limits  Limits
+		sources []Source
+		want    int
+	}{
+		{"families apart, both", Limits{Rules: 60, PerFamily: true}, AnySource(), 57},
+		{"families apart, v6 only", Limits{Rules: 60, PerFamily: true}, []Source{anyV6}, 58},
+		{"families apart, two v4 sources", Limits{Rules: 60, PerFamily: true}, []Source{anyV4, other}, 28},
+		{"together", Limits{Rules: 50}, AnySource(), 23},
+		{"full", Limits{Rules: 3}, AnySource(), 0},
+		{"no source", Limits{Rules: 60}, nil, 0},
+	} {
+		if got := tt.limits.Budget(foreign, tt.sources...); got != tt.want {
+			t.Errorf("%s: budget %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	want := Wanted{Mark: "web", Protected: PortSetOf(Port{TCP, 22})}
+	var have []Rule
+	for i := range 120 {
+		from := uint16(1 + rng.IntN(65000))
+		o := Opening{PortRange{TCP, from, from + 20}, AnySource()[i%2]}
+		if i < 60 {
+			want.Openings = append(want.Openings, o)
+		}
+		have = append(have, Rule{ID: strconv.Itoa(i), Opening: o, Mark: "web"})
+	}
+	for b.Loop() {
+		Diff(have, want)
+	}
+}
