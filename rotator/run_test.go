@@ -1,0 +1,132 @@
+package rotator
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/portsnare/portsnare"
+)
+
+// runFor runs a controller for d of the bubble's time.
+func runFor(t *testing.T, r *Rotator, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	if err := r.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRunRotatesAtRandomTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.controller(testGroup())
+		runFor(t, r, 10*time.Hour)
+		// The first at once, then one every 10 to 20 minutes.
+		if got := settled(t, w).Current.Generation; got < 30 || got > 61 {
+			t.Errorf("%d generations in 10 hours, want 31 to 61", got)
+		}
+	})
+}
+
+func TestRunByCron(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		group := testGroup()
+		group.Schedule = Schedule{Cron: "0 * * * *"}
+		runFor(t, w.controller(group), 5*time.Hour+30*time.Minute)
+		if got := settled(t, w).Current.Generation; got != 6 {
+			t.Errorf("generation %d, want 6: one at once and one each hour", got)
+		}
+	})
+}
+
+func TestRunRefusesABadCronLine(t *testing.T) {
+	w := newWorld(t)
+	group := testGroup()
+	group.Schedule = Schedule{Cron: "often"}
+	if err := w.controller(group).Run(t.Context()); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("Run = %v, want invalid", err)
+	}
+}
+
+func TestRunKeepsTryingAndRepairs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dead["web-1"] = true
+		r := w.controller(testGroup())
+		go func() {
+			time.Sleep(3 * time.Minute)
+			w.dead["web-1"] = false
+			time.Sleep(5 * time.Minute)
+			w.remove(w.rules[len(w.rules)-1])
+		}()
+		runFor(t, r, 9*time.Minute+30*time.Second)
+		if got := settled(t, w).Current.Generation; got != 1 {
+			t.Errorf("generation %d, want 1", got)
+		}
+	})
+}
+
+func TestCatchUp(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		away time.Duration
+		want portsnare.Generation
+	}{{"soon back", 5 * time.Minute, 1}, {"overdue", time.Hour, 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				if err := w.controller(testGroup()).Rotate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(tt.away)
+				runFor(t, w.controller(testGroup()), time.Minute)
+				if got := settled(t, w).Current.Generation; got != tt.want {
+					t.Errorf("generation %d, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestMetricNames(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := NewMetrics(reg)
+	m.rotated("web", 1, time.Second)
+	m.failed("web")
+	m.repaired("web")
+	m.wrote("web", portsnare.Done{Writes: 2})
+	m.Hit(portsnare.Hit{Host: "web-1", Class: portsnare.Bait})
+	m.Ban(portsnare.Ban{Host: "web-1"})
+	problems, err := testutil.GatherAndLint(reg)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	if n, err := testutil.GatherAndCount(reg); err != nil || n != 9 {
+		t.Errorf("%d metrics, %v", n, err)
+	}
+}
+
+func TestPreviewChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		group := testGroup()
+		first, err := NewPreview(t.Context(), group, w, SecureRand())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(first.Plan.Open) == 0 || len(first.Plan.Close) != 0 || first.Used > first.Budget || w.writes != 0 || len(w.disk) != 0 {
+			t.Errorf("preview %+v, %d writes", first, w.writes)
+		}
+		if first.Chance <= 0 || first.Chance > 0.02 {
+			t.Errorf("chance %v", first.Chance)
+		}
+	})
+}
