@@ -1,0 +1,32 @@
+# Portsnare: `make demo` shows what it does, `make test` proves it.
+.PHONY: demo test build lint vulncheck deps-demo deps-test
+
+GO     ?= go
+LDFLAGS = -s -w
+
+# The whole product on this machine, in network namespaces. Needs root.
+demo: deps-demo
+	$(GO) run ./cmd/portsnare demo
+
+# Everything that .ci/run checks. The kernel tests make their own namespaces.
+test: deps-test lint
+	$(GO) test -race -timeout 30m ./...
+	@$(MAKE) --no-print-directory vulncheck
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/portsnare ./cmd/portsnare-agent
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt wants: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+vulncheck:
+	@.ci/vulncheck
+
+deps-demo:
+	@.ci/deps ipset iptables nft
+
+deps-test:
+	@.ci/deps ipset iptables nft nmap masscan gcc
