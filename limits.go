@@ -14,7 +14,7 @@ func (l Limits) Budget(foreign []Rule, sources ...Source) int {
 		return 0
 	}
 	if !l.PerFamily {
-		return max(0, l.Rules-len(foreign)) / len(sources)
+		return max(0, l.Rules-count(foreign)) / len(sources)
 	}
 	budget := l.Rules
 	for _, bits := range []int{32, 128} {
@@ -35,11 +35,24 @@ func (l Limits) Budget(foreign []Rule, sources ...Source) int {
 // in both (https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html,
 // checked 2026-11-21).
 func countFamily(rules []Rule, bits int) int {
-	n := 0
+	var family []Rule
 	for _, r := range rules {
 		if !r.Opening.Source.IsValid() || r.Opening.Source.Addr().BitLen() == bits {
+			family = append(family, r)
+		}
+	}
+	return count(family)
+}
+
+// count counts several Rules with one ID once.
+func count(rules []Rule) int {
+	n := 0
+	seen := make(map[string]bool, len(rules))
+	for _, r := range rules {
+		if r.ID == "" || !seen[r.ID] {
 			n++
 		}
+		seen[r.ID] = true
 	}
 	return n
 }

@@ -66,7 +66,10 @@ func compareOpenings(a, b Opening) int {
 // which controller owns it. The empty Mark stands on everybody else's rules.
 type Mark string
 
-// Rule is a rule that stands in a cloud firewall, ours or foreign.
+// Rule is a rule that stands in a cloud firewall, ours or foreign. One that
+// admits several port ranges, such as every port of both protocols, is told as
+// several Rules with the same ID. One that speaks of no port, such as a rule
+// for ICMP, has a Range that ends at 0: it opens nothing and still takes room.
 type Rule struct {
 	ID      string  `json:"id"` // the provider's own, by which it is removed
 	Opening Opening `json:"opening"`
@@ -90,7 +93,7 @@ func Ours(rules []Rule, mark Mark) (ours, foreign []Rule) {
 func OpenPorts(rules []Rule) PortSet {
 	var ranges []PortRange
 	for _, r := range rules {
-		if !r.Deny {
+		if !r.Deny && r.Opening.Range.To > 0 {
 			ranges = append(ranges, r.Opening.Range)
 		}
 	}

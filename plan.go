@@ -60,8 +60,24 @@ func Diff(have []Rule, want Wanted) Plan {
 	for o := range missing {
 		plan.Open = append(plan.Open, o)
 	}
+	plan.holdWhole()
 	plan.sort()
 	return plan
+}
+
+// holdWhole holds whatever shares its ID with a rule that is held, as a
+// provider removes both or none.
+func (p *Plan) holdWhole() {
+	held := make(map[string]bool, len(p.Held))
+	for _, r := range p.Held {
+		held[r.ID] = true
+	}
+	p.Close = slices.DeleteFunc(p.Close, func(r Rule) bool {
+		if held[r.ID] {
+			p.Held = append(p.Held, r)
+		}
+		return held[r.ID]
+	})
 }
 
 // admitsAlone reports whether r admits a protected port to a source that no

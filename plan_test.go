@@ -49,6 +49,10 @@ func TestDiff(t *testing.T) {
 		{"another rule admits it to too few", []Rule{{ID: "1", Opening: open("20-23/tcp"), Mark: mark},
 			{ID: "2", Opening: opening(t, "22/tcp", netip.MustParsePrefix("192.0.2.0/24"))}}, nil,
 			"! 20-23/tcp from 0.0.0.0/0 (1) stays: nothing else admits a protected port in it\n"},
+		{"a rule of two protocols stays whole", []Rule{{ID: "1", Opening: open("1-65535/tcp"), Mark: mark},
+			{ID: "1", Opening: open("1-65535/udp"), Mark: mark}}, nil,
+			"! 1-65535/tcp from 0.0.0.0/0 (1) stays: nothing else admits a protected port in it\n" +
+				"! 1-65535/udp from 0.0.0.0/0 (1) stays: nothing else admits a protected port in it\n"},
 	} {
 		plan := Diff(tt.have, Wanted{Mark: mark, Openings: tt.want, Protected: protected})
 		if got := plan.String(); got != tt.plan {
@@ -125,6 +129,7 @@ func TestBudget(t *testing.T) {
 		{ID: "2", Opening: opening(t, "23/tcp", anyV4)},
 		{ID: "3", Opening: opening(t, "22/tcp", anyV6)},
 		{ID: "4", Opening: opening(t, "80/tcp", Source{})},
+		{ID: "4", Opening: opening(t, "80/udp", Source{})}, // the same rule admits both
 	}
 	other := netip.MustParsePrefix("192.0.2.0/24")
 	for _, tt := range []struct {
@@ -143,6 +148,18 @@ func TestBudget(t *testing.T) {
 		if got := tt.limits.Budget(foreign, tt.sources...); got != tt.want {
 			t.Errorf("%s: budget %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestOpenPorts(t *testing.T) {
+	rules := []Rule{
+		{Opening: opening(t, "22/tcp", anyV4)},
+		{Opening: opening(t, "80-90/tcp", anyV6), Deny: true},
+		{Opening: Opening{PortRange{Protocol: 1}, anyV4}}, // ICMP
+		{Opening: opening(t, "53/udp", Source{}), Mark: "web"},
+	}
+	if got, want := OpenPorts(rules), mustSet(t, "22/tcp,53/udp"); !got.Equal(want) {
+		t.Errorf("open ports %s, want %s", got, want)
 	}
 }
 
