@@ -1,0 +1,210 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/portsnare/portsnare"
+)
+
+// open starts a hub on a port of its own that ends with the test.
+func open(t *testing.T, dir string, change ...func(*Options)) *Hub {
+	t.Helper()
+	opts := Options{Dir: dir, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&opts)
+	}
+	h, err := Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// testOrder is a small valid order.
+func testOrder(host string, generation portsnare.Generation) portsnare.Order {
+	return portsnare.Order{
+		Host: host, Group: "web", Generation: generation,
+		Traps:     portsnare.Traps{Secret: ports("4000-4007/tcp,9100/tcp"), Bait: ports("23/tcp")},
+		Protected: ports("22/tcp"),
+		Policy:    portsnare.DefaultPolicy(),
+	}
+}
+
+func ports(s string) portsnare.PortSet {
+	set, err := portsnare.ParsePortSet(s)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+func TestStateSurvivesRestart(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir)
+	want := []byte("generation 7")
+	if err := h.Put(t.Context(), "group.web", []byte("generation 6")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Put(t.Context(), "group.web", want); err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+
+	h = open(t, dir)
+	got, err := h.Get(t.Context(), "group.web")
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("Get = %q, %v; want %q", got, err, want)
+	}
+	if _, err := h.Get(t.Context(), "group.db"); !errors.Is(err, portsnare.NotFound) {
+		t.Errorf("Get of an unknown key = %v; want kind %q", err, portsnare.NotFound)
+	}
+}
+
+func TestControl(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir)
+	refusal := &portsnare.Error{Kind: portsnare.Conflict, Op: "rotate", Subject: "group web",
+		Err: errors.New("a rotation is on its way"), Hint: "wait for it: portsnare status"}
+	if err := errors.Join(
+		h.Serve("echo", func(_ context.Context, request []byte) (any, error) { return string(request), nil }),
+		h.Serve("rotate", func(context.Context, []byte) (any, error) { return nil, refusal }),
+	); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dial(t.Context(), ClientOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	var got string
+	if err := c.Request(t.Context(), "echo", []string{"web"}, &got); err != nil || got != `["web"]` {
+		t.Errorf("echo = %s, %v", got, err)
+	}
+	err = c.Request(t.Context(), "rotate", nil, nil)
+	if !errors.Is(err, portsnare.Conflict) || err.Error() != refusal.Error() || portsnare.HintOf(err) != refusal.Hint {
+		t.Errorf("rotate = %v (hint %q); want the handler's own error", err, portsnare.HintOf(err))
+	}
+	if err := c.Request(t.Context(), "unheard-of", nil, nil); !errors.Is(err, portsnare.NotFound) {
+		t.Errorf("unknown verb = %v; want kind %q", err, portsnare.NotFound)
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	h := open(t, t.TempDir())
+	if err := h.Send(t.Context(), testOrder("web-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // the runtime retires a goroutine a little after its end
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	t.Errorf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+}
+
+func TestFilesAreSecret(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	open(t, dir).Close()
+	got := make(map[string]os.FileMode)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !e.IsDir() {
+			got[e.Name()] = info.Mode()
+		}
+	}
+	want := map[string]os.FileMode{caFile: 0o600, caKeyFile: 0o600, serverFile: 0o600, operatorFile: 0o600, urlFile: 0o600, lockFile: 0o600}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("state directory is %s; want drwx------", info.Mode())
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	taken := open(t, t.TempDir())
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, caKeyFile), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		opts Options
+		kind portsnare.Kind
+		text string
+	}{
+		{"a directory in use", Options{Dir: taken.opts.Dir}, portsnare.Conflict, "another controller"},
+		{"a port in use", Options{Dir: t.TempDir(), Listen: taken.Addr()}, portsnare.Conflict, "address already in use"},
+		{"a damaged authority", Options{Dir: damaged}, "", "ca.key: no PEM key in it"},
+		{"a strange address", Options{Dir: t.TempDir(), Listen: "a b:1"}, portsnare.Invalid, `"a b:1"`},
+		{"a strange advertised address", Options{Dir: t.TempDir(), Advertise: []string{"x:y"}}, portsnare.Invalid, `"x:y"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.opts.Listen == "" {
+				test.opts.Listen = "127.0.0.1:0"
+			}
+			test.opts.Logger = slog.New(slog.DiscardHandler)
+			h, err := Open(t.Context(), test.opts)
+			if err == nil {
+				h.Close()
+				t.Fatal("it started")
+			}
+			if portsnare.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("error %q of kind %q; want kind %q and %q in it", err, portsnare.KindOf(err), test.kind, test.text)
+			}
+		})
+	}
+}
+
+func TestAwaitSaysWhatIsKnown(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	h := &Hub{}
+	h.guests.list = map[string]guest{"web-1": {}}
+	for _, test := range []struct {
+		host string
+		p    presence
+		want string
+	}{
+		{"web-2", presence{}, "wait for web-2: it is not enrolled"},
+		{"web-1", presence{}, "wait for web-1: it has never reported"},
+		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now.Add(-2 * time.Minute), Problem: "x"}},
+			"wait for web-1: it is silent since 2026-11-21T11:58:00Z"},
+		{"web-1", presence{known: true, report: portsnare.Report{At: now.Add(-time.Second)}},
+			"wait for web-1: it is silent since 2026-11-21T11:59:59Z"},
+		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now, Problem: "ipset is missing"}},
+			"wait for web-1: ipset is missing"},
+		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now, Generation: 6}},
+			"wait for web-1: it still has generation 6"},
+	} {
+		err := h.missing(test.host, test.p, now)
+		if err.Error() != test.want || !errors.Is(err, portsnare.Transient) {
+			t.Errorf("got %q of kind %q; want %q", err, portsnare.KindOf(err), test.want)
+		}
+	}
+}
+
