@@ -2,6 +2,7 @@ package ec2fake_test
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -67,6 +68,9 @@ func TestConcurrentChanges(t *testing.T) {
 	var sizes []int // not guarded: calls of OnChange never overlap
 	l.OnChange(func(groupID string, rules []ec2fake.Rule) error {
 		sizes = append(sizes, len(rules))
+		for range 100 {
+			runtime.Gosched() // let the others try
+		}
 		if got := len(l.Rules(groupID)); got != len(rules) {
 			t.Errorf("the group has %d rules, OnChange was told %d", got, len(rules))
 		}
