@@ -73,7 +73,7 @@ func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 	)
 	if err != nil {
 		end()
-		return nil, dialError(err)
+		return nil, dialError(err, dialer.err)
 	}
 	return c, nil
 }
@@ -127,9 +127,13 @@ func (c *Client) requestError(verb string, err error) error {
 	return e
 }
 
-func dialError(err error) error {
+// dialError gives a failure to connect its kind. The cause of an unreachable
+// address stands in refused, since the library leaves it out.
+func dialError(err, refused error) error {
 	var untrusted x509.UnknownAuthorityError
 	switch {
+	case errors.Is(err, nats.ErrNoServers) && refused != nil:
+		err = refused
 	case errors.Is(err, nats.ErrAuthorization):
 		return &portsnare.Error{
 			Kind: portsnare.Denied, Err: errors.New("it refuses the operator credential"),
@@ -194,13 +198,14 @@ func readState(dir, name string) ([]byte, error) {
 type dialer struct {
 	ctx  context.Context
 	stop []func() bool
+	err  error // of the last attempt
 }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	var plain net.Dialer
 	conn, err := plain.DialContext(d.ctx, network, address)
-	if err != nil {
+	if d.err = err; err != nil {
 		return nil, err
 	}
 	d.stop = append(d.stop, context.AfterFunc(d.ctx, func() { conn.Close() }))

@@ -207,4 +207,3 @@ func TestAwaitSaysWhatIsKnown(t *testing.T) {
 		}
 	}
 }
-

@@ -1,0 +1,72 @@
+package link
+
+import (
+	"crypto/x509"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Messages and keys of the log.
+const (
+	msgConnected   = "connected to the controller"
+	msgUnreachable = "cannot reach the controller, the present order stays in force"
+	msgRefused     = "the controller refuses this host, the present order stays in force"
+	msgUntrusted   = "this is not the controller that the host joined, the present order stays in force"
+	msgIgnored     = "order ignored"
+	msgDropped     = "hits and bans not told to the controller were dropped"
+	msgAsync       = "connection"
+
+	keyController = "controller"
+	keyCount      = "count"
+	keyError      = "error"
+	keyHint       = "hint"
+)
+
+// state is what the log last said of the connection.
+type state int
+
+const (
+	fresh state = iota
+	connected
+	unreachable
+	refused
+	untrusted
+)
+
+// tell logs a change of state, once, and returns the state.
+func (l *Link) tell(err error) state {
+	now := classify(err)
+	l.mu.Lock()
+	before := l.state
+	l.state = now
+	l.mu.Unlock()
+	if now == before {
+		return now
+	}
+	log := l.log.With(keyController, l.token.URLs)
+	switch now {
+	case connected:
+		log.Info(msgConnected)
+	case refused:
+		log.Error(msgRefused, keyHint, "if it should be let in: `portsnare enroll --force "+l.token.Host+"` there, then `portsnare-agent join TOKEN` here")
+	case untrusted:
+		log.Error(msgUntrusted, keyError, err, keyHint, "if the controller was set up anew: `portsnare enroll "+l.token.Host+"` there, then `portsnare-agent join TOKEN` here")
+	default:
+		log.Warn(msgUnreachable, keyError, err)
+	}
+	return now
+}
+
+func classify(err error) state {
+	var authority x509.UnknownAuthorityError
+	switch {
+	case err == nil:
+		return connected
+	case errors.Is(err, nats.ErrAuthorization):
+		return refused
+	case errors.As(err, &authority):
+		return untrusted
+	}
+	return unreachable
+}
