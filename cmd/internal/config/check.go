@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/portsnare/portsnare"
+)
+
+// laterKinds are the clouds that the format knows and this version does not.
+var laterKinds = []string{"digitalocean", "vultr", "openstack", "none"}
+
+// firewallForms has the form of a firewall's id for each kind of provider.
+var firewallForms = map[string]form[string]{"aws": securityGroup}
+
+var kind = form[string]{"aws", func(s string) (string, error) {
+	kinds := slices.Sorted(maps.Keys(firewallForms))
+	switch {
+	case slices.Contains(kinds, s):
+		return s, nil
+	case slices.Contains(laterKinds, s):
+		return "", fmt.Errorf("%s: not supported by this version: want %s", s, either(kinds))
+	}
+	return "", fmt.Errorf("%s: unknown kind%s", shown(s), meant(s, kinds))
+}}
+
+var delay = form[bool]{"off", func(s string) (bool, error) {
+	switch s {
+	case "off":
+		return false, nil
+	case "greylist":
+		return false, fmt.Errorf("%s: not supported by this version: want off", s)
+	}
+	return false, fmt.Errorf("%s: want off", shown(s))
+}}
+
+var host = form[string]{"names of hosts that run portsnare-agent", func(s string) (string, error) {
+	if s == "self" {
+		return "", fmt.Errorf("%s: not supported by this version: want the names of hosts that run portsnare-agent", s)
+	}
+	return portsnare.ParseName(s)
+}}
+
+func beginProvider(n node, name string, p *Provider) {
+	checkName(n, name)
+	p.Name = name
+	n.file.providers[name] = *p // groups may name it even if it is wrong in itself
+}
+
+func checkProvider(m mapping, p *Provider) { m.file.providers[p.Name] = *p }
+
+func beginGroup(n node, name string, g *Group) {
+	checkName(n, name)
+	g.Name = name
+}
+
+// checkName checks the name that is the key of n.
+func checkName(n node, name string) {
+	if _, err := portsnare.ParseName(name); err != nil {
+		n.atKey().problemf("%s", err)
+	}
+}
+
+func readProvider(n node, g *Group) {
+	text, ok := n.text("the name of a provider")
+	known := slices.Sorted(maps.Keys(n.file.providers))
+	if !ok || len(known) == 0 { // that there is none has been said
+		return
+	}
+	p, ok := n.file.providers[text]
+	if !ok {
+		n.problemf("%s: no such provider%s", shown(text), meant(text, known))
+	}
+	g.Provider = p
+}
+
+// readFirewall comes after readProvider, which stands before it in groupKeys.
+func readFirewall(n node, g *Group) {
+	f, ok := firewallForms[g.Provider.Kind]
+	if !ok {
+		return
+	}
+	if g.Firewall, ok = f.read(n); !ok {
+		return
+	}
+	if other := claim(n.file.firewalls, g.Provider.Name+" "+g.Firewall, g.Name); other != "" {
+		n.problemf("%s belongs to group %s already: want a firewall for each group", g.Firewall, other)
+	}
+}
+
+func addHost(n node, g *Group, name string) {
+	if other := claim(n.file.hosts, name, g.Name); other != "" {
+		n.problemf("%s is in group %s already: want each host once", name, other)
+	}
+	g.Hosts = append(g.Hosts, name)
+}
+
+// claim makes group the owner of a thing, or returns who owns it already.
+func claim(owners map[string]string, thing, group string) (other string) {
+	if other, taken := owners[thing]; taken {
+		return other
+	}
+	owners[thing] = group
+	return ""
+}
+
+// addPublic comes after the ports to protect have been read.
+func addPublic(n node, g *Group, r portsnare.PortRange) {
+	if g.Protect.Overlaps(r) {
+		n.problemf("%s is under protect too: want it in one of them", r)
+	}
+	g.Public = with(g.Public, r)
+}
+
+func with(ports portsnare.PortSet, r portsnare.PortRange) portsnare.PortSet {
+	return ports.Union(portsnare.NewPortSet(r))
+}
+
+func checkGroup(m mapping, g *Group) {
+	if g.Protected().Empty() {
+		m.missing("protect", "at least one port here or under public")
+	}
+}
+
+func checkTraps(m mapping, t *Traps) {
+	if t.Neighbours >= t.Radius {
+		m.at("neighbours", "radius").problemf("%d neighbours within %d ports can be guessed: want fewer than the radius", t.Neighbours, t.Radius)
+	}
+	if t.Neighbours == 0 && t.Secret.Openings == 0 {
+		m.at("secret").problemf("bait alone never bans: want neighbours or secret openings")
+	}
+}
+
+func checkSecret(m mapping, s *Secret) {
+	if s.Ports < s.Openings {
+		m.at("ports", "openings").problemf("%d ports cannot fill %d openings: want at least as many ports", s.Ports, s.Openings)
+	}
+}

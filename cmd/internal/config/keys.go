@@ -1,0 +1,111 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// The tables below are the format of the configuration.
+
+var topKeys = section[Config]{keys: []key[Config]{
+	one(Key{Name: "state", Default: "/var/lib/portsnare", Doc: "The controller's state directory."},
+		absolutePath, func(c *Config, v string) { c.State = v }),
+	inside("link", linkKeys, func(c *Config) *Link { return &c.Link }),
+	one(Key{Name: "metrics", Doc: "Where to serve Prometheus metrics; absent, nowhere."},
+		listenAddress, func(c *Config, v string) { c.Metrics = v }),
+	inside("log", logKeys, func(c *Config) *Log { return &c.Log }),
+	each(Key{Name: "providers", Want: "at least one provider"},
+		providerKeys, beginProvider, func(c *Config, v []Provider) { c.Providers = v }),
+	each(Key{Name: "groups", Want: "at least one group"},
+		groupKeys, beginGroup, func(c *Config, v []Group) { c.Groups = v }),
+}}
+
+var linkKeys = section[Link]{keys: []key[Link]{
+	one(Key{Name: "listen", Default: ":" + linkPort, Doc: "Where the controller listens for agents."},
+		listenAddress, func(l *Link, v string) { l.Listen = v }),
+	many(Key{Name: "advertise", Doc: "Where agents find the controller, as tokens tell them. The port is " + linkPort + " where none is written."},
+		advertised, func(_ node, l *Link, v string) { l.Advertise = append(l.Advertise, v) }),
+}}
+
+var logKeys = section[Log]{keys: []key[Log]{
+	one(Key{Name: "level", Default: "info", Doc: "The least that is logged."},
+		word([]string{"debug", "info", "warn", "error"}, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError),
+		func(l *Log, v slog.Level) { l.Level = v }),
+	one(Key{Name: "format", Default: "text", Doc: "Key=value pairs, or one JSON object a line."},
+		word([]string{"text", "json"}, false, true), func(l *Log, v bool) { l.JSON = v }),
+}}
+
+var providerKeys = section[Provider]{keys: []key[Provider]{
+	one(Key{Name: "kind", Required: true, Doc: "Which cloud. Credentials come from where its own tools take them, never from this file."},
+		kind, func(p *Provider, v string) { p.Kind = v }),
+	one(Key{Name: "region", Doc: "Absent, what the environment says: for aws AWS_REGION or the shared configuration."},
+		region, func(p *Provider, v string) { p.Region = v }),
+}, check: checkProvider}
+
+var groupKeys = section[Group]{keys: []key[Group]{
+	{Key: Key{Name: "provider", Want: "the name of a provider", Required: true, Doc: "Where the group's firewall is."},
+		read: readProvider},
+	{Key: Key{Name: "firewall", Want: securityGroup.want, Required: true, Doc: "The cloud firewall, by the provider's own id. It belongs to one group only."},
+		read: readFirewall},
+	many(Key{Name: "protect", Doc: "Protected ports that are worth hiding. Here or under public there is at least one."},
+		port, func(_ node, g *Group, v portsnare.PortRange) { g.Protect = with(g.Protect, v) }),
+	many(Key{Name: "public", Doc: "Protected ports that the world knows, such as those of a web site."},
+		port, addPublic),
+	many(Key{Name: "avoid", Doc: "Ports that never become traps."},
+		portRange, func(_ node, g *Group, v portsnare.PortRange) { g.Avoid = with(g.Avoid, v) }),
+	many(Key{Name: "hosts", Required: true, Doc: "The hosts behind the firewall. Each is in one group only."},
+		host, addHost),
+	one(Key{Name: "rotate", Default: "10m-20m", Doc: "When the traps move. Between two durations the moment is random."},
+		rotation, func(g *Group, v Rotation) { g.Rotate = v }),
+	inside("traps", trapKeys, func(g *Group) *Traps { return &g.Traps }),
+	inside("policy", policyKeys, func(g *Group) *portsnare.Policy { return &g.Policy }),
+	many(Key{Name: "allow", Doc: "Sources that are never banned and never counted."},
+		prefix, func(_ node, g *Group, v netip.Prefix) { g.Allow = append(g.Allow, v) }),
+	many(Key{Name: "sources", Default: "[0.0.0.0/0, '::/0']", Doc: "Whom the cloud firewall admits to the traps."},
+		network, func(_ node, g *Group, v portsnare.Source) { g.Sources = append(g.Sources, v) }),
+	one(Key{Name: "grace", Default: "10s", Doc: "How long a trap stays armed on the hosts after the cloud closed it."},
+		duration(0, time.Hour), func(g *Group, v time.Duration) { g.Grace = v }),
+	one(Key{Name: "report_timeout", Default: "30s", Doc: "How long a host may take to report that it is armed."},
+		duration(time.Second, time.Hour), func(g *Group, v time.Duration) { g.ReportTimeout = v }),
+	one(Key{Name: "on_missing", Default: "hold", Doc: "A host does not report in time: hold the present traps and try again, or proceed without it."},
+		word([]string{string(Hold), string(Proceed)}, Hold, Proceed), func(g *Group, v OnMissing) { g.OnMissing = v }),
+	one(Key{Name: "repair", Default: "1m", Doc: "How often the firewall is looked at for drift."},
+		duration(10*time.Second, day), func(g *Group, v time.Duration) { g.Repair = v }),
+}, check: checkGroup}
+
+var trapKeys = section[Traps]{keys: []key[Traps]{
+	one(Key{Name: "neighbours", Default: "8", Doc: "Traps near each protected port."},
+		number(0, maxRadius), func(t *Traps, v int) { t.Neighbours = v }),
+	one(Key{Name: "radius", Default: "16", Doc: "How far from the protected port they may lie, in ports. Larger than neighbours, so that some stay closed."},
+		number(1, maxRadius), func(t *Traps, v int) { t.Radius = v }),
+	one(Key{Name: "bait", Default: "10", Doc: "Traps among the ports that scanners try first."},
+		number(0, 100), func(t *Traps, v int) { t.Bait = v }),
+	inside("secret", secretKeys, func(t *Traps) *Secret { return &t.Secret }),
+}, check: checkTraps}
+
+// maxRadius keeps neighbours near: beyond it they would be secret traps.
+const maxRadius = 1024
+
+var secretKeys = section[Secret]{keys: []key[Secret]{
+	one(Key{Name: "openings", Default: "30", Doc: "Ranges of secret traps, each of which costs one firewall rule for each source. 0 for none."},
+		number(0, 1000), func(s *Secret, v int) { s.Openings = v }),
+	one(Key{Name: "ports", Default: "400", Doc: "Secret traps in all these ranges together."},
+		number(1, 65535), func(s *Secret, v int) { s.Ports = v }),
+}, check: checkSecret}
+
+var policyKeys = section[portsnare.Policy]{keys: []key[portsnare.Policy]{
+	one(Key{Name: "strikes", Default: strconv.Itoa(defaults.Strikes), Doc: "Distinct traps that a source touches within the window to be banned."},
+		number(1, portsnare.MaxStrikes), func(p *portsnare.Policy, v int) { p.Strikes = v }),
+	one(Key{Name: "window", Default: formatDuration(defaults.Window), Doc: "How long a strike counts."},
+		duration(time.Second, portsnare.MaxTimeout), func(p *portsnare.Policy, v time.Duration) { p.Window = v }),
+	one(Key{Name: "ban", Default: formatDuration(defaults.BanMin) + ".." + formatDuration(defaults.BanMax), Doc: "The first ban, which doubles each time, and the longest."},
+		durations("..", time.Second, portsnare.MaxTimeout), func(p *portsnare.Policy, v span) { p.BanMin, p.BanMax = v.low, v.high }),
+	one(Key{Name: "delay", Default: "off", Doc: "Whether unknown sources wait before they are admitted to a protected port."},
+		delay, func(*portsnare.Policy, bool) {}),
+}}
+
+var defaults = portsnare.DefaultPolicy()
