@@ -31,7 +31,7 @@ type address struct {
 func parseAddress(s string, port int) (address, error) {
 	host, digits, err := net.SplitHostPort(s)
 	if err != nil { // no port in it
-		host, digits = strings.Trim(s, "[]"), strconv.Itoa(port)
+		host, digits = unbracket(s), strconv.Itoa(port)
 	}
 	number, err := strconv.ParseUint(digits, 10, 16)
 	_, notIP := netip.ParseAddr(host)
@@ -42,6 +42,14 @@ func parseAddress(s string, port int) (address, error) {
 		}
 	}
 	return address{host, int(number)}, nil
+}
+
+// unbracket turns "[2001:db8::1]" into "2001:db8::1".
+func unbracket(s string) string {
+	if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+		return strings.TrimSuffix(inner, "]")
+	}
+	return s
 }
 
 func notInName(c byte) bool {

@@ -69,6 +69,7 @@ func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 		nats.SetCustomDialer(dialer),
 		nats.Timeout(wait),
 		nats.NoReconnect(),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints to stderr
 		nats.ClosedHandler(func(*nats.Conn) { end() }),
 	)
 	if err != nil {

@@ -103,7 +103,7 @@ func (h *Hub) connect(context.Context) error {
 	}
 	h.gate.admit(key, h.gate.controllerUser())
 	if h.nc, err = nats.Connect("", nats.InProcessServer(h.server), nats.Nkey(key, own.Sign),
-		nats.CustomInboxPrefix(controllerInbox), nats.MaxReconnects(-1)); err != nil {
+		nats.CustomInboxPrefix(controllerInbox), nats.MaxReconnects(-1), nats.ErrorHandler(h.logAsync)); err != nil {
 		return err
 	}
 	seed, err := readOrMake(filepath.Join(h.opts.Dir, operatorFile), newSeed)
@@ -116,6 +116,10 @@ func (h *Hub) connect(context.Context) error {
 	}
 	h.gate.admit(operator, h.gate.operatorUser())
 	return nil
+}
+
+func (h *Hub) logAsync(_ *nats.Conn, _ *nats.Subscription, err error) {
+	h.log.Warn(msgConnection, keyError, err)
 }
 
 // load reads what earlier hubs have kept.

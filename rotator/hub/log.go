@@ -2,8 +2,9 @@ package hub
 
 // Messages and keys of the log.
 const (
-	msgServer  = "message server"
-	msgIgnored = "message ignored"
+	msgServer     = "message server"
+	msgIgnored    = "message ignored"
+	msgConnection = "the controller's own connection"
 
 	keyText    = "text"
 	keySubject = "subject"
