@@ -1,0 +1,275 @@
+package ipset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/portsnare/portsnare"
+)
+
+// DefaultLogGroup is the NFLOG group that hits and bans are logged to.
+const DefaultLogGroup = 5709
+
+// Options are the choices of a [Backend]. The zero Options are ready to use.
+type Options struct {
+	LogGroup uint16           // NFLOG group; DefaultLogGroup if 0
+	Now      func() time.Time // the clock; time.Now if nil
+
+	maxHits int    // for tests; maxHits if 0
+	variant string // for tests: "-nft" or "-legacy" iptables
+	run     runner // for tests
+}
+
+// Backend programs the kernel of the network namespace it is used in. Its
+// methods may be called from any goroutine; one works at a time.
+type Backend struct {
+	opts Options
+
+	mu sync.Mutex
+}
+
+// New returns a backend. It touches nothing.
+func New(opts Options) *Backend {
+	if opts.LogGroup == 0 {
+		opts.LogGroup = DefaultLogGroup
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.maxHits == 0 {
+		opts.maxHits = maxHits
+	}
+	if opts.run == nil {
+		opts.run = programs{}
+	}
+	return &Backend{opts: opts}
+}
+
+// Check returns an error unless the backend can work here: of kind
+// [portsnare.Unavailable] if programs are missing or the kernel does not know
+// them, [portsnare.Denied] without CAP_NET_ADMIN. It changes nothing.
+func (b *Backend) Check(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.inspect(ctx)
+	return err
+}
+
+// Set makes the kernel carry out order and nothing else, and reports whether
+// anything had to be changed. Hits, strikes and bans live on. Bans of the order
+// are added or prolonged, never shortened; the bans of allowed sources are
+// lifted. What was changed before an error stays until the next Set, unless
+// nothing of ours stood there before.
+//
+// Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
+// contradicts itself.
+func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
+	if err := validate(order); err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	have, err := b.inspect(ctx)
+	if err != nil {
+		return false, err
+	}
+	todo := changes(have, render(order, b.opts), b.opts.Now())
+	if todo.empty() {
+		return false, nil
+	}
+	if err := b.apply(ctx, todo); err != nil {
+		if have.none() {
+			b.flush(context.WithoutCancel(ctx)) // the first error says more than one about this
+		}
+		return true, err
+	}
+	return true, nil
+}
+
+// Flush removes every trace of ours from the kernel and nothing else. Where
+// nothing is, it does nothing.
+func (b *Backend) Flush(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flush(ctx)
+}
+
+func (b *Backend) flush(ctx context.Context) error {
+	have, err := b.inspect(ctx)
+	if err != nil {
+		return err
+	}
+	return b.apply(ctx, removal(have))
+}
+
+// validate refuses what the kernel cannot hold in the form in which it came.
+func validate(order portsnare.Order) error {
+	if err := order.Validate(); err != nil {
+		return err
+	}
+	for _, ban := range order.Bans {
+		if err := checkSource(ban.Source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply runs a script. Its last part, which arms, is not reached unless all
+// others succeeded.
+func (b *Backend) apply(ctx context.Context, s script) error {
+	if err := b.restoreSets(ctx, s.prepare); err != nil {
+		return err
+	}
+	for i, f := range families {
+		if s.rules[i] == "" {
+			continue
+		}
+		if _, err := b.opts.run.run(ctx, s.rules[i], b.iptables(f, "-restore"), "--noflush", "--wait"); err != nil {
+			return err
+		}
+	}
+	if s.reserved != nil {
+		if err := writeReserved(reservedPath, *s.reserved); err != nil {
+			return fmt.Errorf("reserve trap ports: %w", err)
+		}
+	}
+	if err := b.restoreSets(ctx, s.arm); err != nil {
+		return err
+	}
+	return b.destroySets(ctx, s.destroy)
+}
+
+func (b *Backend) restoreSets(ctx context.Context, text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := b.opts.run.run(ctx, text, "ipset", "-exist", "restore")
+	return err
+}
+
+// destroySets destroys sets as soon as it can be done: the kernel may let go of
+// the sets of a removed rule only some time after the rule is gone, and tells
+// nobody.
+func (b *Backend) destroySets(ctx context.Context, text string) error {
+	const tries, pause = 50, 20 * time.Millisecond
+	var err error
+	for range tries {
+		if err = b.restoreSets(ctx, text); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return err
+}
+
+// inspect reads what of ours stands in the kernel.
+func (b *Backend) inspect(ctx context.Context) (state, error) {
+	if err := b.able(); err != nil {
+		return state{}, err
+	}
+	have, err := b.readSets(ctx, readable)
+	if err != nil {
+		return state{}, err
+	}
+	for i, f := range families {
+		if f.absent() {
+			continue
+		}
+		have.tables[i] = map[string]tableState{}
+		for _, table := range []string{"raw", "mangle"} {
+			text, err := b.opts.run.run(ctx, "", b.iptables(f, "-save"), "-t", table)
+			if err != nil {
+				return state{}, err
+			}
+			have.tables[i][table] = parseTable(text)
+		}
+	}
+	have.reservable = unix.Access(reservedPath, unix.W_OK) == nil
+	if have.reservable {
+		have.reserved, err = readReserved(reservedPath)
+	}
+	return have, err
+}
+
+// readSets reads the names of our sets and the content of some.
+func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (state, error) {
+	have := state{sets: map[string]bool{}}
+	names, err := b.opts.run.run(ctx, "", "ipset", "list", "-n")
+	if err != nil {
+		return have, err
+	}
+	var saves lines
+	for _, name := range strings.Fields(names) {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		have.sets[name] = true
+		if wanted(name) {
+			saves.addf("save %s", name)
+		}
+	}
+	if saves.Len() == 0 {
+		return have, nil
+	}
+	text, err := b.opts.run.run(ctx, saves.String(), "ipset", "restore")
+	if err != nil {
+		return have, err
+	}
+	return have, have.parseSets(text, b.opts.Now())
+}
+
+// iptables returns the name of one of the family's programs, in the variant the
+// host uses.
+func (b *Backend) iptables(f family, end string) string {
+	variants := []string{"", "-nft", "-legacy"}
+	if b.opts.variant != "" {
+		variants = []string{b.opts.variant}
+	}
+	for _, variant := range variants {
+		if b.opts.run.installed(f.tool + variant + end) {
+			return f.tool + variant + end
+		}
+	}
+	return f.tool + end
+}
+
+// able returns an error if a program or a privilege is missing.
+func (b *Backend) able() error {
+	needed := map[string][]string{"ipset": {"ipset"}, "iptables": nil}
+	for _, f := range families {
+		needed["iptables"] = append(needed["iptables"], b.iptables(f, "-restore"), b.iptables(f, "-save"))
+	}
+	var missing, packages []string
+	for _, pkg := range []string{"ipset", "iptables"} {
+		lacking := slices.DeleteFunc(needed[pkg], b.opts.run.installed)
+		if len(lacking) > 0 {
+			missing, packages = append(missing, lacking...), append(packages, pkg)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return &portsnare.Error{
+			Kind: portsnare.Unavailable, Op: "find programs", Subject: strings.Join(missing, ", "),
+			Err: errors.New("not installed"), Hint: "apt-get install " + strings.Join(packages, " "),
+		}
+	case !netAdmin():
+		return &portsnare.Error{
+			Kind: portsnare.Denied, Op: "program the firewall",
+			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package ipset
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Bans returns the sources that are shut out now, whoever banned them: the
+// kernel or [Backend.Ban]. Only Source and Until are set; Until is exact to a
+// second.
+func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
+	have, err := b.readBans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bans := make([]portsnare.Ban, len(have))
+	for i, ban := range have {
+		bans[i] = portsnare.Ban{Source: ban.source, Until: ban.until}
+	}
+	return bans, nil
+}
+
+// Dropped returns how many connection attempts of each banned source have been
+// dropped since it was banned.
+func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
+	have, err := b.readBans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dropped := make(map[netip.Prefix]uint64, len(have))
+	for _, ban := range have {
+		dropped[ban.source] = ban.packets
+	}
+	return dropped, nil
+}
+
+// Ban shuts source out until then, whatever stood there: it prolongs a ban as
+// well as it shortens one. A time that is past changes nothing. The source must
+// be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
+func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
+	if err := checkSource(source); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.able(); err != nil {
+		return err
+	}
+	left := until.Sub(b.opts.Now())
+	if left <= 0 {
+		return nil
+	}
+	bans := familyOf(source.Addr()).bans()
+	var l lines
+	l.addf("create %s %s", bans.name, bans.kind) // before the first order
+	l.addf("%s", banLine(source, left))
+	return b.restoreSets(ctx, l.String())
+}
+
+// readBans reads the bans alone.
+func (b *Backend) readBans(ctx context.Context) ([]ban, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.able(); err != nil {
+		return nil, err
+	}
+	have, err := b.readSets(ctx, isBans)
+	return have.bans, err
+}
+
+func checkSource(source netip.Prefix) error {
+	if source.IsValid() && source == portsnare.BanPrefix(source.Addr()) {
+		return nil
+	}
+	return &portsnare.Error{
+		Kind: portsnare.Invalid, Op: "ban", Subject: source.String(),
+		Err: errors.New("want an IPv4 address or an IPv6 /64"),
+	}
+}

@@ -1,0 +1,201 @@
+package ipset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/portsnare/portsnare"
+)
+
+// prefix begins the name of every set of ours.
+const prefix = "portsnare_"
+
+// The sets of ports. Those of networks, hits, strikes and bans exist once for
+// each family, see [family.set].
+const (
+	trapTCP      = prefix + "trap_tcp"
+	trapUDP      = prefix + "trap_udp"
+	baitTCP      = prefix + "bait_tcp" // traps that do not fire; those of UDP never do
+	protectedTCP = prefix + "protected_tcp"
+	protectedUDP = prefix + "protected_udp"
+	// reserved holds what stood in ip_local_reserved_ports before us although
+	// it is a trap, so that it is left there when the trap goes.
+	reserved = prefix + "reserved"
+)
+
+// How much the kernel remembers, in entries for each family. A packet cannot
+// make a hash grow, and a bucket holds 12 entries, so hashes have their full
+// size from the start: about four entries a bucket when full.
+const (
+	maxHits    = 262144
+	maxStrikes = 65536
+	maxBans    = 262144
+	perBucket  = 4
+)
+
+// discard is in the hits of IPv6 for good (RFC 6666: no packet comes from
+// there). It makes the SET target add networks of this length.
+const discard = "100::/64,tcp:0"
+
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	digit   string // ends the names of its sets
+	tool    string // begins the names of its programs
+	hits    string // type of a set of (source, port)
+	sources string // type of a set of sources
+	nets    string // type of a set of networks
+	bits    int    // of an address
+}
+
+var families = [...]family{
+	{"4", "iptables", "hash:ip,port family inet", "hash:ip family inet", "hash:net family inet", 32},
+	{"6", "ip6tables", "hash:net,port family inet6", "hash:ip family inet6 netmask 64", "hash:net family inet6", 128},
+}
+
+// absent reports whether the kernel was told to do without the family.
+func (f family) absent() bool {
+	_, err := os.Stat("/proc/sys/net/ipv" + f.digit)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// familyOf returns the family of an address.
+func familyOf(addr netip.Addr) family {
+	if addr.Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
+// set returns the name of the family's set of a kind: "allow", "hit", "ban".
+func (f family) set(kind string) string { return prefix + kind + f.digit }
+
+// slot returns the name of the family's i-th set of strikes, from 1.
+func (f family) slot(i int) string { return f.set("strike") + "_" + strconv.Itoa(i) }
+
+// set is a set as it is wanted.
+type set struct {
+	name    string
+	kind    string // type and options, as "ipset create" takes them
+	change  change
+	content content
+}
+
+// change is how a set gets from one content to the next.
+type change int
+
+const (
+	remembers change = iota // its content is the kernel's business
+	grows                   // wanted entries come before the traps are swapped, the others go after
+	swapped                 // as a whole
+)
+
+// program is the wanted state of the kernel.
+type program struct {
+	sets   []set
+	tables [len(families)][]table
+	allow  []netip.Prefix
+	bans   []portsnare.Ban
+}
+
+// render says what an order means in the language of the kernel.
+func render(o portsnare.Order, opts Options) program {
+	p := program{allow: allowed(o.Allow), bans: o.Bans}
+	p.sets = portSets(o)
+	for i, f := range families {
+		p.sets = append(p.sets, f.sets(o.Policy.Strikes, p.allow, opts)...)
+		p.tables[i] = f.tables(o, opts)
+	}
+	return p
+}
+
+func portSets(o portsnare.Order) []set {
+	ports := func(name string, how change, all portsnare.PortSet, protocol portsnare.Protocol) set {
+		return set{name, "bitmap:port range 0-65535", how, content{ports: numbers(all.Of(protocol))}}
+	}
+	return []set{
+		ports(trapTCP, swapped, o.Traps.Ports(), portsnare.TCP),
+		ports(trapUDP, swapped, o.Traps.Ports(), portsnare.UDP),
+		ports(baitTCP, grows, o.Traps.Bait, portsnare.TCP),
+		ports(protectedTCP, grows, o.Protected, portsnare.TCP),
+		ports(protectedUDP, grows, o.Protected, portsnare.UDP),
+		ports(reserved, grows, portsnare.PortSet{}, portsnare.TCP), // see reserve
+	}
+}
+
+// sets returns the family's sets for K strikes. No time-out is part of a set:
+// the rules state it with each entry that they add, so it can change at any time.
+func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
+	sets := []set{
+		{f.set("allow"), f.nets, grows, content{nets: f.entries(allow)}},
+		memory(f.set("hit"), f.hits, opts.maxHits),
+		f.bans(),
+	}
+	for i := 1; i < strikes; i++ {
+		sets = append(sets, memory(f.slot(i), f.sources, maxStrikes))
+	}
+	return sets
+}
+
+// bans returns the family's set of bans.
+func (f family) bans() set {
+	s := memory(f.set("ban"), f.sources, maxBans)
+	s.kind += " counters"
+	return s
+}
+
+// memory returns a set that remembers up to so many entries for a time.
+func memory(name, kind string, entries int) set {
+	size := max(64, entries/perBucket) // 64 is the kernel's least
+	return set{name: name, kind: fmt.Sprintf("%s hashsize %d maxelem %d timeout 0", kind, size, entries)}
+}
+
+// allowed returns the prefixes in the form in which the kernel can hold them:
+// masked, of their true family, and none that takes in every address.
+func allowed(prefixes []netip.Prefix) []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range prefixes {
+		if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
+		}
+		if p = p.Masked(); p.Bits() > 0 {
+			all = append(all, p)
+			continue
+		}
+		half := p.Addr().AsSlice()
+		half[0] = 0x80
+		upper, _ := netip.AddrFromSlice(half)
+		all = append(all, netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(upper, 1))
+	}
+	return all
+}
+
+// entries returns the family's prefixes as ipset prints them, sorted.
+func (f family) entries(prefixes []netip.Prefix) []string {
+	var nets []string
+	for _, p := range prefixes {
+		switch {
+		case p.Addr().BitLen() != f.bits:
+		case p.IsSingleIP():
+			nets = append(nets, p.Addr().String())
+		default:
+			nets = append(nets, p.String())
+		}
+	}
+	slices.Sort(nets)
+	return slices.Compact(nets)
+}
+
+// numbers returns ports as a set of the kernel knows them, without a protocol.
+// TCP stands for none.
+func numbers(ports portsnare.PortSet) portsnare.PortSet {
+	ranges := ports.Ranges()
+	for i := range ranges {
+		ranges[i].Protocol = portsnare.TCP
+	}
+	return portsnare.NewPortSet(ranges...)
+}

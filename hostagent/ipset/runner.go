@@ -1,0 +1,67 @@
+package ipset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/portsnare/portsnare"
+)
+
+// runner runs the programs of the kernel's tools. It is the only way from here
+// to the kernel, beside one file below /proc.
+type runner interface {
+	// installed reports whether a program is in the PATH.
+	installed(program string) bool
+	// run gives a program its input and returns its output. The error says in
+	// the program's own words why it failed.
+	run(ctx context.Context, input, program string, args ...string) (string, error)
+}
+
+type programs struct{}
+
+func (programs) installed(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+func (programs) run(ctx context.Context, input, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(input)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return stdout.String(), nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	}
+	if said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n"); said != "" {
+		err = errors.New(said)
+	}
+	return "", &portsnare.Error{
+		Kind:    portsnare.Unavailable,
+		Op:      "run",
+		Subject: strings.Join(append([]string{program}, args...), " "),
+		Err:     err,
+		Hint:    "see that the kernel has them: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_limit xt_NFLOG",
+	}
+}
+
+// netAdmin reports whether this thread, and a program it starts, may change the
+// network of its namespace (CAP_NET_ADMIN).
+func netAdmin() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return false
+	}
+	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
+}

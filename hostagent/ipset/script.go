@@ -1,0 +1,265 @@
+package ipset
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// fresh ends the name of a set that is filled to be swapped with another.
+const fresh = "_new"
+
+// script is the way from one state of the kernel to another, in the languages
+// of its programs and in the order in which they are to be run. A part that is
+// empty is not run; a script without parts changes nothing.
+type script struct {
+	prepare  string                // ipset: make sets, grow sets, fill the new traps beside the old
+	rules    [len(families)]string // iptables-restore, ip6tables-restore
+	reserved *portsnare.PortSet    // ip_local_reserved_ports
+	arm      string                // ipset: swap the traps, shrink sets, add bans
+	destroy  string                // ipset: sets to which the rules before may have referred
+}
+
+func (s script) empty() bool { return s == script{} }
+
+// lines is text for "ipset restore".
+type lines struct{ strings.Builder }
+
+func (l *lines) addf(format string, args ...any) { fmt.Fprintf(l, format+"\n", args...) }
+
+func (l *lines) each(verb, set string, c content) {
+	for _, entry := range c.entries() {
+		l.addf("%s %s %s", verb, set, entry)
+	}
+}
+
+// changes returns the script that leads from have to want.
+func changes(have state, want program, now time.Time) script {
+	var s script
+	var prepare, arm lines
+	want.reserve(have, &s)
+	for _, set := range want.sets {
+		if !have.sets[set.name] {
+			prepare.addf("create %s %s", set.name, set.kind)
+		}
+	}
+	for _, set := range want.sets {
+		set.prepare(have.contents[set.name], &prepare)
+	}
+	if prepare.Len() > 0 {
+		prepare.addf("add %s %s timeout 0", families[1].set("hit"), discard)
+	}
+	for _, set := range want.sets {
+		set.arm(have.contents[set.name], &arm)
+	}
+	for _, set := range want.sets {
+		set.shrink(have.contents[set.name], &arm)
+	}
+	want.ban(have, now, &arm)
+	for i := range families {
+		s.rules[i] = tablesScript(have.tables[i], want.tables[i])
+	}
+	s.prepare, s.arm, s.destroy = prepare.String(), arm.String(), want.leftovers(have)
+	return s
+}
+
+// removal returns the script that leads from have to nothing.
+func removal(have state) script {
+	var s script
+	for i, tables := range have.tables {
+		var l lines
+		for _, name := range slices.Sorted(maps.Keys(tables)) {
+			tables[name].remove(name, &l)
+		}
+		s.rules[i] = l.String()
+	}
+	if foreign := have.foreignReserved(); have.reservable && !foreign.Equal(have.reserved) {
+		s.reserved = &foreign
+	}
+	s.destroy = program{}.leftovers(have)
+	return s
+}
+
+// prepare adds what can be added before the traps are swapped.
+func (s set) prepare(have content, l *lines) {
+	switch {
+	case s.change == grows:
+		l.each("add", s.name, s.content.minus(have))
+	case s.swaps(have):
+		l.addf("create %s %s", s.name+fresh, s.kind)
+		l.addf("flush %s", s.name+fresh)
+		l.each("add", s.name+fresh, s.content)
+	}
+}
+
+func (s set) swaps(have content) bool {
+	return s.change == swapped && !s.content.ports.Equal(have.ports)
+}
+
+// arm swaps.
+func (s set) arm(have content, l *lines) {
+	if s.swaps(have) {
+		l.addf("swap %s %s", s.name+fresh, s.name)
+	}
+}
+
+// shrink removes what is no longer wanted and waited for the swap.
+func (s set) shrink(have content, l *lines) {
+	switch {
+	case s.change == grows:
+		l.each("del", s.name, have.minus(s.content))
+	case s.swaps(have):
+		l.addf("destroy %s", s.name+fresh)
+	}
+}
+
+// ban adds the wanted bans that are missing or run out too early, and lifts
+// those of allowed sources.
+func (p program) ban(have state, now time.Time, l *lines) {
+	for _, b := range have.bans {
+		if p.allows(b.source) {
+			l.addf("del %s %s", familyOf(b.source.Addr()).set("ban"), b.source.Addr())
+		}
+	}
+	room := maxBans*3/4 - len(have.bans) // a region of a hash is full before the whole is
+	wanted := slices.SortedFunc(slices.Values(p.bans), func(a, b portsnare.Ban) int {
+		return cmp.Or(b.Until.Compare(a.Until), a.Source.Compare(b.Source))
+	})
+	for _, b := range wanted {
+		if room <= 0 {
+			return
+		}
+		if b.Until.After(now) && !p.allows(b.Source) && !have.bannedUntil(b.Source, b.Until) {
+			l.addf("%s", banLine(b.Source, b.Until.Sub(now)))
+			room--
+		}
+	}
+}
+
+// banLine bans a source, or sets the time that is left of its ban.
+func banLine(source netip.Prefix, left time.Duration) string {
+	left = min(left, portsnare.MaxTimeout)
+	whole := (left + time.Second - 1) / time.Second
+	return fmt.Sprintf("add %s %s timeout %d", familyOf(source.Addr()).set("ban"), source.Addr(), whole)
+}
+
+// allows reports whether everything in source is on the allow list.
+func (p program) allows(source netip.Prefix) bool {
+	return slices.ContainsFunc(p.allow, func(a netip.Prefix) bool {
+		return a.Bits() <= source.Bits() && a.Contains(source.Addr())
+	})
+}
+
+// leftovers destroys the sets that nothing needs any more: slots of a larger K,
+// and what a crash left half filled.
+func (p program) leftovers(have state) string {
+	needed := make(map[string]bool, len(p.sets))
+	for _, s := range p.sets {
+		needed[s.name] = true
+		needed[s.name+fresh] = s.swaps(have.contents[s.name]) // is destroyed already
+	}
+	var l lines
+	for _, name := range have.names() {
+		if !needed[name] {
+			l.addf("destroy %s", name)
+		}
+	}
+	return l.String()
+}
+
+// reserve completes the wanted sets and the script for the ports that the
+// kernel shall not choose for connections of our own: the traps, beside what
+// somebody else reserved. What we added is what stands in our trap sets, also
+// in those being filled, and is not in the set reserved; this holds at every
+// step of the script.
+func (p program) reserve(have state, s *script) {
+	foreign := have.foreignReserved()
+	var traps portsnare.PortSet
+	for _, set := range p.sets {
+		if set.change == swapped {
+			traps = traps.Union(set.content.ports)
+		}
+	}
+	for i := range p.sets {
+		if p.sets[i].name == reserved {
+			p.sets[i].content.ports = foreign.Intersect(traps)
+		}
+	}
+	if all := foreign.Union(traps); have.reservable && !all.Equal(have.reserved) {
+		s.reserved = &all
+	}
+}
+
+// tablesScript returns the text for iptables-restore that leads from have to
+// want, table by table; "" if they are the same or the family has no tables.
+func tablesScript(have map[string]tableState, want []table) string {
+	var l lines
+	if have == nil {
+		return ""
+	}
+	for _, t := range want {
+		if !have[t.name].is(t) {
+			have[t.name].replace(t, &l)
+		}
+	}
+	return l.String()
+}
+
+// replace declares all of our chains anew, which iptables-restore does in one
+// commit, and leaves the jump where it stands, if it stands.
+func (have tableState) replace(want table, l *lines) {
+	l.addf("*%s", want.name)
+	for _, c := range want.chains {
+		l.addf(":%s - [0:0]", c.name)
+	}
+	have.removeJumps(l, want.jumpRule())
+	for _, name := range have.names() {
+		if !want.has(name) { // nothing leads there: all others have just been emptied
+			l.addf("-F %s", name)
+			l.addf("-X %s", name)
+		}
+	}
+	if !slices.Contains(have.jumps, want.jumpRule()) {
+		l.addf("-I PREROUTING 1 %s -j %s", want.jump, chainMain)
+	}
+	for _, c := range want.chains {
+		for _, rule := range c.rules {
+			l.addf("-A %s %s", c.name, rule)
+		}
+	}
+	l.addf("COMMIT")
+}
+
+// remove removes our chains and what leads to them.
+func (have tableState) remove(name string, l *lines) {
+	if len(have.chains) == 0 {
+		return
+	}
+	l.addf("*%s", name)
+	have.removeJumps(l, "")
+	for _, verb := range []string{"-F", "-X"} {
+		for _, chain := range have.names() {
+			l.addf("%s %s", verb, chain)
+		}
+	}
+	l.addf("COMMIT")
+}
+
+// removeJumps removes every rule that leads to a chain of ours, except the
+// first that reads as keep.
+func (have tableState) removeJumps(l *lines, keep string) {
+	kept := false
+	for _, jump := range have.jumps {
+		if jump == keep && !kept {
+			kept = true
+			continue
+		}
+		l.addf("-D %s", strings.TrimPrefix(jump, "-A "))
+	}
+}

@@ -1,0 +1,186 @@
+package ipset
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/portsnare/portsnare"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// noon is the time of all tests that need one.
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func portSet(t testing.TB, s string) portsnare.PortSet {
+	t.Helper()
+	set, err := portsnare.ParsePortSet(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// sample is an order with something of everything.
+func sample(t testing.TB) portsnare.Order {
+	return portsnare.Order{
+		Host: "web-1", Group: "web", Generation: 7,
+		Traps: portsnare.Traps{
+			Neighbours: portSet(t, "20-21/tcp,24/tcp"),
+			Bait:       portSet(t, "23/tcp,3306/tcp"),
+			Secret:     portSet(t, "8000-8009/tcp,40001/tcp,5353/udp"),
+		},
+		Protected:     portSet(t, "22/tcp,443/tcp,443/udp"),
+		Public:        portSet(t, "443/tcp,443/udp"),
+		Policy:        portsnare.DefaultPolicy(),
+		CloudFirewall: true,
+		Allow: []netip.Prefix{
+			netip.MustParsePrefix("203.0.113.1/32"),
+			netip.MustParsePrefix("::ffff:192.0.2.128/121"),
+			netip.MustParsePrefix("2001:db8:a::7/48"),
+		},
+		Bans: []portsnare.Ban{
+			{Source: netip.MustParsePrefix("198.51.100.7/32"), Until: noon.Add(90 * time.Second)},
+			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Until: noon.Add(time.Hour)},
+			{Source: netip.MustParsePrefix("198.51.100.8/32"), Until: noon},                   // is over
+			{Source: netip.MustParsePrefix("192.0.2.200/32"), Until: noon.Add(time.Hour)},     // is allowed
+			{Source: netip.MustParsePrefix("198.51.100.9/32"), Until: noon.AddDate(10, 0, 0)}, // longer than the kernel counts
+		},
+	}
+}
+
+// bare is the state of a kernel in which nothing of ours stands.
+func bare() state {
+	return state{
+		tables:     [len(families)]map[string]tableState{{}, {}},
+		reserved:   portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
+		reservable: true,
+	}
+}
+
+// after is the state that a program leads to.
+func (p program) after(have state) state {
+	var s script
+	p.reserve(have, &s)
+	next := state{sets: map[string]bool{}, contents: map[string]content{}, reserved: have.reserved, reservable: true}
+	if s.reserved != nil {
+		next.reserved = *s.reserved
+	}
+	for _, set := range p.sets {
+		next.sets[set.name] = true
+		next.contents[set.name] = set.content
+	}
+	for i, tables := range p.tables {
+		next.tables[i] = map[string]tableState{}
+		for _, t := range tables {
+			chains := map[string][]string{}
+			for _, c := range t.chains {
+				chains[c.name] = c.rules
+			}
+			next.tables[i][t.name] = tableState{chains, []string{t.jumpRule()}}
+		}
+	}
+	for _, b := range p.bans {
+		if b.Until.After(noon) && !p.allows(b.Source) {
+			next.bans = append(next.bans, ban{source: b.Source, until: b.Until})
+		}
+	}
+	return next
+}
+
+// TestScripts compares what is run with testdata, in the languages of the
+// programs: each case is one directory.
+func TestScripts(t *testing.T) {
+	opts := New(Options{}).opts
+	first := sample(t)
+	second := sample(t) // rotated: 24 becomes protected, 23 fires, 443/tcp is given up
+	second.Generation = 8
+	second.Traps = portsnare.Traps{
+		Neighbours: portSet(t, "20/tcp,23/tcp"),
+		Bait:       portSet(t, "3306/tcp,5900/tcp"),
+		Secret:     portSet(t, "443/tcp,9000-9003/tcp,8006/tcp"),
+	}
+	second.Protected, second.Public = portSet(t, "22/tcp,24/tcp,443/udp"), portsnare.PortSet{}
+	second.Allow = first.Allow[:2]
+	strikes := func(k int, cloud bool) portsnare.Order {
+		o := sample(t)
+		o.Policy.Strikes, o.CloudFirewall = k, cloud
+		return o
+	}
+	armed := func(o portsnare.Order) state { return render(o, opts).after(bare()) }
+
+	tests := []struct {
+		name string
+		have state
+		want portsnare.Order
+	}{
+		{"first", bare(), first},
+		{"rotate", armed(first), second},
+		{"strikes-1", bare(), strikes(1, true)},
+		{"strikes-8-no-cloud", bare(), strikes(8, false)},
+		{"strikes-3-to-2", armed(first), strikes(2, true)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			golden(t, test.name, changes(test.have, render(test.want, opts), noon))
+		})
+	}
+	t.Run("flush", func(t *testing.T) { golden(t, "flush", removal(armed(first))) })
+}
+
+// golden compares the parts of a script with the files of a directory.
+func golden(t *testing.T, name string, s script) {
+	t.Helper()
+	parts := map[string]string{
+		"1-prepare.ipset": s.prepare, "2-rules.iptables": s.rules[0], "3-rules.ip6tables": s.rules[1],
+		"4-reserved.sysctl": "", "5-arm.ipset": s.arm, "6-destroy.ipset": s.destroy,
+	}
+	if s.reserved != nil {
+		parts["4-reserved.sysctl"] = formatReserved(*s.reserved)
+	}
+	for file, got := range parts {
+		path := filepath.Join("testdata", name, file)
+		if *update {
+			write(t, path, got)
+		}
+		want, err := os.ReadFile(path)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// write writes a golden file; an empty part has none.
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if text == "" {
+		os.Remove(path)
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNothingToDo(t *testing.T) {
+	opts := New(Options{}).opts
+	want := render(sample(t), opts)
+	if s := changes(want.after(bare()), want, noon); !s.empty() {
+		t.Errorf("script from the wanted state: %+v, want none", s)
+	}
+	if s := removal(bare()); !s.empty() {
+		t.Errorf("removal of nothing: %+v, want none", s)
+	}
+}

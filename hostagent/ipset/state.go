@@ -1,0 +1,192 @@
+package ipset
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// state is what of ours stands in the kernel.
+type state struct {
+	sets       map[string]bool // by name
+	contents   map[string]content
+	bans       []ban
+	tables     [len(families)]map[string]tableState // by name of the table; nil where the kernel lacks the family
+	reserved   portsnare.PortSet                    // ip_local_reserved_ports, ours or not
+	reservable bool                                 // the list can be written
+}
+
+// ban is an entry of the ban sets.
+type ban struct {
+	source  netip.Prefix
+	until   time.Time
+	packets uint64 // dropped
+}
+
+// tableState is what of ours stands in one iptables table.
+type tableState struct {
+	chains map[string][]string // rules by chain
+	jumps  []string            // "-A CHAIN …": rules of others' chains that lead to ours
+}
+
+// names returns the names of our sets, sorted.
+func (s state) names() []string { return slices.Sorted(maps.Keys(s.sets)) }
+
+// none reports whether nothing of ours stands anywhere.
+func (s state) none() bool {
+	for _, tables := range s.tables {
+		for _, t := range tables {
+			if len(t.chains) > 0 {
+				return false
+			}
+		}
+	}
+	return len(s.sets) == 0
+}
+
+// bannedUntil reports whether source is banned at least until then, within the
+// precision of the kernel's clock, which gives out whole seconds.
+func (s state) bannedUntil(source netip.Prefix, then time.Time) bool {
+	return slices.ContainsFunc(s.bans, func(b ban) bool {
+		return b.source == source && !b.until.Add(2*time.Second).Before(then)
+	})
+}
+
+// foreignReserved returns what others put into ip_local_reserved_ports.
+func (s state) foreignReserved() portsnare.PortSet {
+	var ours portsnare.PortSet
+	for _, name := range []string{trapTCP, trapTCP + fresh, trapUDP, trapUDP + fresh} {
+		ours = ours.Union(s.contents[name].ports)
+	}
+	return s.reserved.Minus(ours.Minus(s.contents[reserved].ports))
+}
+
+// readable reports whether the content of one of our sets is worth reading.
+// Hits and strikes are many, and the kernel's own.
+func readable(set string) bool {
+	return !strings.HasPrefix(set, prefix+"hit") && !strings.HasPrefix(set, prefix+"strike")
+}
+
+func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
+
+// parseSets reads the output of "ipset save".
+func (s *state) parseSets(text string, now time.Time) error {
+	bitmaps := map[string]bool{}
+	ranges := map[string][]portsnare.PortRange{}
+	s.contents = map[string]content{}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			continue
+		}
+		switch verb, name, entry := fields[0], fields[1], fields[2]; {
+		case verb == "create":
+			bitmaps[name] = strings.HasPrefix(entry, "bitmap:")
+		case bitmaps[name]:
+			r, err := parseRange(entry)
+			if err != nil {
+				return err
+			}
+			ranges[name] = append(ranges[name], r)
+		case isBans(name):
+			b, err := parseBan(fields[2:], now)
+			if err != nil {
+				return err
+			}
+			s.bans = append(s.bans, b)
+		default:
+			c := s.contents[name]
+			c.nets = append(c.nets, entry)
+			s.contents[name] = c
+		}
+	}
+	for name, r := range ranges {
+		s.contents[name] = content{ports: portsnare.NewPortSet(r...)}
+	}
+	return nil
+}
+
+// parseBan reads "198.51.100.7 timeout 583 packets 3 bytes 180".
+func parseBan(fields []string, now time.Time) (ban, error) {
+	addr, err := netip.ParseAddr(fields[0])
+	if err != nil {
+		return ban{}, err
+	}
+	b := ban{source: portsnare.BanPrefix(addr)}
+	for i := 1; i+1 < len(fields); i += 2 {
+		n, err := strconv.ParseUint(fields[i+1], 10, 64)
+		if err != nil {
+			return ban{}, fmt.Errorf("ban of %s: %w", addr, err)
+		}
+		switch fields[i] {
+		case "timeout":
+			b.until = now.Add(time.Duration(n) * time.Second)
+		case "packets":
+			b.packets = n
+		}
+	}
+	return b, nil
+}
+
+// parseTable reads the output of iptables-save for one table.
+func parseTable(text string) tableState {
+	t := tableState{chains: map[string][]string{}}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, ":"); ok {
+			if name, _, _ = strings.Cut(name, " "); isOurs(name) {
+				t.chains[name] = nil
+			}
+			continue
+		}
+		rule, ok := strings.CutPrefix(line, "-A ")
+		if !ok {
+			continue
+		}
+		switch name, spec, _ := strings.Cut(rule, " "); {
+		case isOurs(name):
+			t.chains[name] = append(t.chains[name], spec)
+		case isOurs(target(spec)):
+			t.jumps = append(t.jumps, line)
+		}
+	}
+	return t
+}
+
+func isOurs(chain string) bool {
+	return chain == chainMain || strings.HasPrefix(chain, chainMain+"_")
+}
+
+// target returns where a rule leads.
+func target(spec string) string {
+	fields := strings.Fields(spec)
+	for i := len(fields) - 2; i >= 0; i-- {
+		if fields[i] == "-j" || fields[i] == "-g" {
+			return fields[i+1]
+		}
+	}
+	return ""
+}
+
+// names returns the names of our chains, sorted.
+func (t tableState) names() []string { return slices.Sorted(maps.Keys(t.chains)) }
+
+// is reports whether what stands is what is wanted.
+func (t tableState) is(want table) bool {
+	return len(t.chains) == len(want.chains) &&
+		slices.Equal(t.jumps, []string{want.jumpRule()}) &&
+		!slices.ContainsFunc(want.chains, func(c chain) bool { return !slices.Equal(t.chains[c.name], c.rules) })
+}
+
+// jumpRule returns the one rule that leads to our chains, as it is printed.
+func (t table) jumpRule() string { return "-A PREROUTING " + t.jump + " -j " + chainMain }
+
+func (t table) has(name string) bool {
+	return slices.ContainsFunc(t.chains, func(c chain) bool { return c.name == name })
+}
