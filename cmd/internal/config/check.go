@@ -124,8 +124,8 @@ func checkGroup(m mapping, g *Group) {
 }
 
 func checkTraps(m mapping, t *Traps) {
-	if t.Neighbours >= t.Radius {
-		m.at("neighbours", "radius").problemf("%d neighbours within %d ports can be guessed: want fewer than the radius", t.Neighbours, t.Radius)
+	if t.Neighbours >= 2*t.Radius {
+		m.at("neighbours", "radius").problemf("%d neighbours within %d ports to either side can be guessed: want fewer than %d", t.Neighbours, t.Radius, 2*t.Radius)
 	}
 	if t.Neighbours == 0 && t.Secret.Openings == 0 {
 		m.at("secret").problemf("bait alone never bans: want neighbours or secret openings")

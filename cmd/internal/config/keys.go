@@ -78,9 +78,9 @@ var groupKeys = section[Group]{keys: []key[Group]{
 }, check: checkGroup}
 
 var trapKeys = section[Traps]{keys: []key[Traps]{
-	one(Key{Name: "neighbours", Default: "8", Doc: "Traps near each protected port."},
+	one(Key{Name: "neighbours", Default: "8", Doc: "Traps around each protected port that is not public, both sides together."},
 		number(0, maxRadius), func(t *Traps, v int) { t.Neighbours = v }),
-	one(Key{Name: "radius", Default: "16", Doc: "How far from the protected port they may lie, in ports. Larger than neighbours, so that some stay closed."},
+	one(Key{Name: "radius", Default: "16", Doc: "How far from that port they may lie, in ports. More than half the neighbours, so that nobody can tell which ports they are."},
 		number(1, maxRadius), func(t *Traps, v int) { t.Radius = v }),
 	one(Key{Name: "bait", Default: "10", Doc: "Traps among the ports that scanners try first."},
 		number(0, 100), func(t *Traps, v int) { t.Bait = v }),
