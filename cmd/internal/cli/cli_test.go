@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare"
+)
+
+// tree is a small program. Its command `fail` ends with err.
+func tree(err error) *cobra.Command {
+	root := &cobra.Command{Use: "tool", Short: "A tool"}
+	root.PersistentFlags().StringP("config", "c", "", "the `FILE` to read")
+	fail := &cobra.Command{Use: "fail", Short: "Fail", RunE: func(*cobra.Command, []string) error { return err }}
+	enroll := &cobra.Command{Use: "enroll HOST [GROUP]", Short: "Enroll", RunE: func(c *cobra.Command, args []string) error {
+		_, err := fmt.Fprintln(c.OutOrStdout(), "enrolled", args)
+		return err
+	}}
+	enroll.Flags().Bool("renew", false, "again")
+	root.AddCommand(fail, enroll, NewVersion())
+	return root
+}
+
+func run(ctx context.Context, err error, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = Run(ctx, tree(err), args, IO{strings.NewReader(""), &out, &errs})
+	return code, out.String(), errs.String()
+}
+
+// problem is an error with a place, as package config has them.
+type problem string
+
+func (p problem) Error() string    { return string(p) }
+func (p problem) Position() string { return "f:1:1" }
+func (p problem) Unwrap() error    { return portsnare.Invalid }
+
+func TestErrors(t *testing.T) {
+	absent := &portsnare.Error{Kind: portsnare.NotFound, Op: "read rules of", Subject: "sg-1",
+		Err: errors.New("no such group"), Hint: "check the region"}
+	tests := []struct {
+		name   string
+		err    error
+		code   int
+		stderr string
+	}{
+		{"none", nil, ExitDone, ""},
+		{"pending", fmt.Errorf("plan: %w", ErrPending), ExitPending, ""},
+		{"plain", errors.New("it broke"), ExitFailed, "error: it broke\n"},
+		{"with a hint", absent, ExitFailed, "error: read rules of sg-1: no such group\nhint: check the region\n"},
+		{"wrapped", fmt.Errorf("group web: %w", absent), ExitFailed,
+			"error: group web: read rules of sg-1: no such group\nhint: check the region\n"},
+		{"misuse", Misuse(absent), ExitMisuse, "error: read rules of sg-1: no such group\nhint: check the region\n"},
+		{"several", errors.Join(absent, errors.New("and more")), ExitFailed,
+			"error: read rules of sg-1: no such group\nhint: check the region\nerror: and more\n"},
+		{"placed", errors.Join(problem("f:1:1: a: wrong"), problem("f:2:1: b: wrong")), ExitFailed,
+			"f:1:1: a: wrong\nf:2:1: b: wrong\n"},
+		{"canceled by itself", context.Canceled, ExitFailed, "error: context canceled\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			code, stdout, stderr := run(t.Context(), test.err, "fail")
+			if code != test.code || stdout != "" || stderr != test.stderr {
+				t.Errorf("got %d, stdout %q, stderr %q: want %d, nothing, %q", code, stdout, stderr, test.code, test.stderr)
+			}
+		})
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code, _, stderr := run(ctx, fmt.Errorf("wait: %w", ctx.Err()), "fail")
+	if want := "error: interrupted\n"; code != ExitFailed || stderr != want {
+		t.Errorf("got %d, %q: want %d, %q", code, stderr, ExitFailed, want)
+	}
+}
+
+func TestMisuseKeepsErrors(t *testing.T) {
+	if err := Misuse(nil); err != nil {
+		t.Errorf("of nothing: %v", err)
+	}
+	invalid := &portsnare.Error{Kind: portsnare.Invalid, Err: errors.New("wrong")}
+	if err := Misuse(invalid); err != error(invalid) {
+		t.Errorf("of an invalid input: %v: want it unchanged", err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	const enrollHint = "hint: usage: tool enroll HOST [GROUP] [flags]; tool enroll --help says more\n"
+	tests := []struct {
+		args   string
+		code   int
+		stdout string // how it begins
+		stderr string // how it ends
+	}{
+		{"enroll web-1", ExitDone, "enrolled [web-1]\n", ""},
+		{"enroll web-1 web", ExitDone, "enrolled [web-1 web]\n", ""},
+		{"enroll", ExitMisuse, "", "error: want HOST [GROUP]\n" + enrollHint},
+		{"enroll a b c", ExitMisuse, "", "error: unexpected argument \"c\"\n" + enrollHint},
+		{"enroll --now", ExitMisuse, "", "error: unknown flag: --now\n" + enrollHint},
+		{"fail x", ExitMisuse, "", "error: unexpected argument \"x\"\nhint: usage: tool fail [flags]; tool fail --help says more\n"},
+		{"enrol --renew x", ExitMisuse, "", "error: unknown command \"enrol\"\nhint: did you mean enroll? tool --help lists the commands\n"},
+		{"-c f xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
+		{"xyz --help", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
+		{"help xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
+		{"xyz -c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
+		{"-c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
+		{"--help", ExitDone, "A tool\n\nUsage:\n", ""},
+		{"help", ExitDone, "A tool\n\nUsage:\n", ""},
+		{"help enroll", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
+		{"enroll --help", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
+		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; tool help --help says more\n"},
+		{"", ExitMisuse, "", "error: want a command\n"},
+		{"completion bash", ExitDone, "# bash completion", ""},
+		{"__complete enr", ExitDone, "enroll\tEnroll\n", "ShellCompDirectiveNoFileComp\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			code, stdout, stderr := run(t.Context(), nil, strings.Fields(test.args)...)
+			if code != test.code {
+				t.Errorf("exit code %d: want %d", code, test.code)
+			}
+			if !strings.HasPrefix(stdout, test.stdout) || test.stdout == "" && stdout != "" {
+				t.Errorf("stdout\n%s\nwant it to begin\n%s", stdout, test.stdout)
+			}
+			if !strings.HasSuffix(stderr, test.stderr) || test.stderr == "" && stderr != "" {
+				t.Errorf("stderr\n%s\nwant it to end\n%s", stderr, test.stderr)
+			}
+		})
+	}
+}
+
+// What nobody asked for goes to standard error, and helps all the same.
+func TestNoCommandShowsHelp(t *testing.T) {
+	_, _, stderr := run(t.Context(), nil)
+	if !strings.Contains(stderr, "Available Commands:") {
+		t.Errorf("stderr\n%s\nwant the commands in it", stderr)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	table := NewTable(&out, "HOST", "BACKEND", "BANS")
+	table.Row("web-1", "nftables", "12")
+	table.Row("a-rather-long-name", "", "0")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+HOST                BACKEND   BANS
+web-1               nftables  12
+a-rather-long-name  -         0
+`
+	if diff := cmp.Diff(want, "\n"+out.String()); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestAnswersReportWriteErrors(t *testing.T) {
+	table := NewTable(full{}, "HOST")
+	table.Row("web-1")
+	if err := table.Flush(); err == nil {
+		t.Error("a table on a full disk: want an error")
+	}
+	var errs bytes.Buffer
+	code := Run(t.Context(), tree(nil), []string{"version"}, IO{nil, full{}, &errs})
+	if want := "error: no space left on device\n"; code != ExitFailed || errs.String() != want {
+		t.Errorf("got %d, %q: want %d, %q", code, errs.String(), ExitFailed, want)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	var out bytes.Buffer
+	err := WriteJSON(&out, map[string]any{"b": []int{1}, "a": "<x> & y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "{\n  \"a\": \"<x> & y\",\n  \"b\": [\n    1\n  ]\n}\n"
+	if got := out.String(); got != want {
+		t.Errorf("got %s: want %s", got, want)
+	}
+}
+
+func TestBuild(t *testing.T) {
+	info := &debug.BuildInfo{GoVersion: "go1.26.0", Main: debug.Module{Version: "v0.1.0"}, Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "fc81296"},
+		{Key: "vcs.time", Value: "2026-11-21T20:51:00Z"},
+		{Key: "vcs.modified", Value: "true"},
+	}}
+	var out bytes.Buffer
+	released, bare := buildOf("tool", info), buildOf("tool", &debug.BuildInfo{GoVersion: "go1.26.0", Main: debug.Module{Version: "(devel)"}})
+	if err := errors.Join(released.WriteText(&out), WriteJSON(&out, released), bare.WriteText(&out), WriteJSON(&out, bare)); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+tool v0.1.0 (go1.26.0, fc81296, modified)
+{
+  "program": "tool",
+  "version": "v0.1.0",
+  "revision": "fc81296",
+  "time": "2026-11-21T20:51:00Z",
+  "modified": true,
+  "go": "go1.26.0"
+}
+tool devel (go1.26.0)
+{
+  "program": "tool",
+  "version": "devel",
+  "modified": false,
+  "go": "go1.26.0"
+}
+`
+	if diff := cmp.Diff(want, "\n"+out.String()); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if Version() == "" {
+		t.Error("a program of no version")
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"version", "--json"}} {
+		code, stdout, stderr := run(t.Context(), nil, args...)
+		if code != ExitDone || stderr != "" || !strings.Contains(stdout, "tool") || strings.HasPrefix(stdout, "{") != (len(args) == 2) {
+			t.Errorf("%s: got %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+}
+
+func TestLogger(t *testing.T) {
+	tests := []struct {
+		level slog.Level
+		json  bool
+		want  string // how each line ends
+	}{
+		{slog.LevelInfo, false, "level=INFO msg=armed host=web-1\n"},
+		{slog.LevelInfo, true, `"level":"INFO","msg":"armed","host":"web-1"}` + "\n"},
+		{slog.LevelWarn, false, ""},
+	}
+	for _, test := range tests {
+		var out bytes.Buffer
+		NewLogger(io.Writer(&out), test.level, test.json).Info("armed", "host", "web-1")
+		if got := out.String(); !strings.HasSuffix(got, test.want) || (test.want == "") != (got == "") {
+			t.Errorf("%s, JSON %t: got %q: want it to end %q", test.level, test.json, got, test.want)
+		}
+	}
+}
