@@ -1,0 +1,157 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Apply carries out a plan in the fewest writes: one where it only opens, only
+// closes, or closes and opens equally many of each IP family, else two. (Three,
+// where one family has openings left and the other has closings.) What can be
+// replaced in place is, so the group never holds more rules than it must; then
+// it opens, then it closes.
+//
+// What a write that fails was to change is not in Done, although the change may
+// have been made where only the reply was lost: the next Rules tells.
+//
+// A plan that would close a rule without our mark is [portsnare.Invalid] and
+// changes nothing.
+func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error) {
+	var done portsnare.Done
+	if err := f.check(plan); err != nil {
+		return done, err
+	}
+	w := fold(plan)
+	if len(w.swaps) > 0 {
+		if err := f.swap(ctx, w.swaps); err != nil {
+			return done, err
+		}
+		done.Writes++
+		for _, s := range w.swaps {
+			done.Opened, done.Closed = append(done.Opened, s.to), append(done.Closed, s.rule)
+		}
+	}
+	if len(w.opens) > 0 {
+		if err := f.open(ctx, w.opens); err != nil {
+			return done, err
+		}
+		done.Writes++
+		done.Opened = append(done.Opened, w.opens...)
+	}
+	if len(w.closes) > 0 {
+		if err := f.close(ctx, w.closes); err != nil {
+			return done, err
+		}
+		done.Writes++
+		done.Closed = append(done.Closed, w.closes...)
+	}
+	return done, nil
+}
+
+// check is the last gate before a write: whatever made the plan, only a rule of
+// ours goes, and none that is to be held.
+func (f *Firewall) check(plan portsnare.Plan) error {
+	for _, r := range plan.Close {
+		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
+		switch {
+		case r.ID == "" || r.Mark != f.mark || f.mark == "":
+			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, f.mark), "")
+		case held:
+			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) is to be held too", r.ID, r.Opening), "")
+		}
+	}
+	for _, o := range plan.Open {
+		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
+		switch {
+		case f.mark == "":
+			return invalid("open ports in", f.groupID, errors.New("an owner mark is needed"), "")
+		case !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid():
+			return invalid("open ports in", f.groupID, fmt.Errorf("%s is no opening", o), "")
+		}
+	}
+	return nil
+}
+
+// writes is a plan folded to what EC2 can do in one call each.
+type writes struct {
+	swaps  []swap // one ModifySecurityGroupRules
+	opens  []portsnare.Opening
+	closes []portsnare.Rule
+}
+
+// swap is a rule of ours and the opening that it becomes. Its id and its tags
+// stay.
+type swap struct {
+	rule portsnare.Rule
+	to   portsnare.Opening
+}
+
+// fold pairs openings with rules to close of the same IP family, as the type of
+// a rule's source cannot change. Equal plans give equal pairs, so what is planned
+// again from a list that lags behind changes nothing.
+func fold(plan portsnare.Plan) writes {
+	var w writes
+	free := map[int][]portsnare.Rule{} // rules to close, by the address length of their family
+	for _, r := range distinct(plan.Close, func(r portsnare.Rule) string { return r.ID }) {
+		bits := r.Opening.Source.Addr().BitLen() // 0 for a source without a prefix
+		free[bits] = append(free[bits], r)
+	}
+	for _, o := range distinct(plan.Open, func(o portsnare.Opening) portsnare.Opening { return o }) {
+		bits := o.Source.Addr().BitLen()
+		if len(free[bits]) == 0 {
+			w.opens = append(w.opens, o)
+			continue
+		}
+		w.swaps = append(w.swaps, swap{free[bits][0], o})
+		free[bits] = free[bits][1:]
+	}
+	w.closes = slices.Concat(free[32], free[128], free[0])
+	return w
+}
+
+// distinct returns the first of all items with the same key, in their order:
+// EC2 refuses a call that names a rule twice.
+func distinct[T any, K comparable](items []T, key func(T) K) []T {
+	seen := make(map[K]bool, len(items))
+	var first []T
+	for _, item := range items {
+		if k := key(item); !seen[k] {
+			seen[k] = true
+			first = append(first, item)
+		}
+	}
+	return first
+}
+
+func (f *Firewall) swap(ctx context.Context, swaps []swap) error {
+	in := &ec2.ModifySecurityGroupRulesInput{GroupId: &f.groupID}
+	for _, s := range swaps {
+		in.SecurityGroupRules = append(in.SecurityGroupRules, fromSwap(s, f.mark))
+	}
+	_, err := call(ctx, f, f.client.ModifySecurityGroupRules, in)
+	return err
+}
+
+func (f *Firewall) open(ctx context.Context, openings []portsnare.Opening) error {
+	_, err := call(ctx, f, f.client.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId:           &f.groupID,
+		IpPermissions:     fromOpenings(openings, f.mark),
+		TagSpecifications: fromMark(f.mark),
+	})
+	return err
+}
+
+func (f *Firewall) close(ctx context.Context, rules []portsnare.Rule) error {
+	in := &ec2.RevokeSecurityGroupIngressInput{GroupId: &f.groupID}
+	for _, r := range rules {
+		in.SecurityGroupRuleIds = append(in.SecurityGroupRuleIds, r.ID)
+	}
+	_, err := call(ctx, f, f.client.RevokeSecurityGroupIngress, in)
+	return err
+}

@@ -1,0 +1,9 @@
+package aws
+
+import "time"
+
+// SetTimeout shortens the time that one call may take.
+func (f *Firewall) SetTimeout(d time.Duration) { f.timeout = d }
+
+// SetPage makes a listing come in pages of n rules, at least 5.
+func (f *Firewall) SetPage(n int32) { f.page = n }
