@@ -135,11 +135,20 @@ func (p program) ban(have state, now time.Time, l *lines) {
 		if room <= 0 {
 			return
 		}
-		if b.Until.After(now) && !p.allows(b.Source) && !have.bannedUntil(b.Source, b.Until) {
+		if b.Until.After(now) && !p.allows(b.Source) && !have.bannedUntil(b.Source, soon(b.Until, now)) {
 			l.addf("%s", banLine(b.Source, b.Until.Sub(now)))
 			room--
 		}
 	}
+}
+
+// soon returns until when a ban must reach now. One that is longer than the
+// kernel counts is renewed half-way, by whichever Set comes then.
+func soon(until, now time.Time) time.Time {
+	if until.After(now.Add(portsnare.MaxTimeout)) {
+		return now.Add(portsnare.MaxTimeout / 2)
+	}
+	return until
 }
 
 // banLine bans a source, or sets the time that is left of its ban.

@@ -1,0 +1,422 @@
+package ipset
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/portsnare/portsnare"
+)
+
+// snapshot is all that somebody could find of us, by where he finds it.
+func (w *world) snapshot(variant string) map[string]string {
+	w.t.Helper()
+	sets := strings.SplitAfter(w.output("ipset", "save"), "\n")
+	for i, line := range sets {
+		sets[i], _, _ = strings.Cut(line, " initval ") // the seed of a hash
+	}
+	slices.Sort(sets)
+	found := map[string]string{
+		"ipset":    strings.Join(sets, "\n"),
+		"reserved": w.output("cat", reservedPath),
+	}
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		found[tool] = w.output(tool + variant + "-save")
+	}
+	return found
+}
+
+// others is what an administrator and another program have on the server.
+func (w *world) others(variant string) {
+	w.feed("create crowdsec-blacklists hash:net timeout 0\nadd crowdsec-blacklists 192.0.2.0/25 timeout 0\n", "ipset", "restore")
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		w.feed(`*raw
+:CROWDSEC - [0:0]
+-A PREROUTING -j CROWDSEC
+-A CROWDSEC -p udp -m udp --dport 53 -j CT --notrack
+COMMIT
+*mangle
+:PORTSNARED - [0:0]
+-A PREROUTING -j PORTSNARED
+-A PORTSNARED -p tcp -m tcp --dport 9 -j DROP
+COMMIT
+*filter
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -p tcp -j REJECT
+COMMIT
+`, tool+variant+"-restore", "--noflush")
+	}
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009"))
+}
+
+// TestFlush: beside the rules and sets of others we detect, and afterwards all
+// is as it was.
+func TestFlush(t *testing.T) {
+	for _, variant := range []string{"-nft", "-legacy"} {
+		for _, f := range []ipFamily{ipv4, ipv6} {
+			t.Run(f.name+variant, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, f, Options{variant: variant})
+				w.others(variant)
+				before := w.snapshot(variant)
+
+				w.set(w.order("1001-1009/tcp", ""))
+				if got, want := w.output("cat", reservedPath), "1001-1009,30000-30009\n"; got != want {
+					t.Errorf("reserved ports %q, want %q", got, want)
+				}
+				w.syn(w.source(2), 1001, 1002)
+				w.wantBanned(w.source(2), false)
+				w.syn(w.source(2), 1003)
+				w.wantBanned(w.source(2), true)
+				filter := w.output(toolOf(f)+variant+"-save", "-t", "filter")
+				w.do(w.b.Flush)
+				if diff := cmp.Diff(filter, w.output(toolOf(f)+variant+"-save", "-t", "filter")); diff != "" {
+					t.Errorf("table filter differed while we were there:\n%s", diff)
+				}
+				if diff := cmp.Diff(before, w.snapshot(variant)); diff != "" {
+					t.Errorf("traces (-before +after):\n%s", diff)
+				}
+				w.do(w.b.Flush)
+				w.wantBanned(w.source(2), false)
+			})
+		}
+	}
+}
+
+func toolOf(f ipFamily) string { return familyOf(f.server).tool }
+
+// TestSecondSetChangesNothing, also by an agent that has just started.
+func TestSecondSetChangesNothing(t *testing.T) {
+	for _, variant := range []string{"-nft", "-legacy"} {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, ipv4, Options{variant: variant})
+			order := sample(t)
+			for i := range order.Bans {
+				order.Bans[i].Until = order.Bans[i].Until.Add(time.Since(noon))
+			}
+			if !w.set(order) {
+				t.Error("the first Set changed nothing")
+			}
+			w.b = New(w.b.opts)
+			before := w.snapshot(variant)
+			if w.set(order) {
+				t.Error("the second Set changed something")
+			}
+			if diff := cmp.Diff(before["iptables"], w.snapshot(variant)["iptables"]); diff != "" {
+				t.Errorf("rules changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRepair damages what we made, in every way that does not need us gone.
+func TestRepair(t *testing.T) {
+	w := newWorld(t, ipv4, Options{})
+	order := w.order("1001-1009/tcp", "2001/tcp")
+	order.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
+	w.set(order)
+	before := w.snapshot("")
+	tests := []struct {
+		name   string
+		damage func()
+	}{
+		{"jump lost", func() { w.output("iptables", "-t", "raw", "-F", "PREROUTING") }},
+		{"jump twice", func() { w.output("ip6tables", "-t", "mangle", "-A", "PREROUTING", "-j", chainMain) }},
+		{"rule lost", func() { w.output("iptables", "-t", "mangle", "-D", chainStray, "3") }},
+		{"rule added", func() { w.output("iptables", "-t", "raw", "-I", chainMain, "-j", "ACCEPT") }},
+		{"table flushed", func() { w.output("iptables", "-t", "raw", "-F") }},
+		{"chain added", func() { w.output("iptables", "-t", "raw", "-N", chainMain+"_OLD") }},
+		{"trap added", func() { w.output("ipset", "add", trapTCP, "22") }},
+		{"bait lost", func() { w.output("ipset", "flush", baitTCP) }},
+		{"allow lost", func() { w.output("ipset", "flush", "portsnare_allow4") }},
+		{"set left", func() { w.output("ipset", "create", trapUDP+fresh, "bitmap:port", "range", "0-65535") }},
+		{"reserved reset", func() { w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "\n")) }},
+		{"traps lost", func() {
+			w.output("ipset", "flush", trapTCP)
+			w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "\n"))
+		}},
+	}
+	for _, test := range tests {
+		test.damage()
+		if !w.set(order) {
+			t.Errorf("%s: nothing was repaired", test.name)
+		}
+		if diff := cmp.Diff(before, w.snapshot("")); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", test.name, diff)
+		}
+		if w.set(order) {
+			t.Errorf("%s: the repair was not complete", test.name)
+		}
+	}
+}
+
+// TestReservedBelongsToOthersToo: what stood there before a trap came is left
+// there when the trap goes.
+func TestReservedBelongsToOthersToo(t *testing.T) {
+	w := newWorld(t, ipv4, Options{})
+	reserved := func(want string) {
+		t.Helper()
+		if got := w.output("cat", reservedPath); got != want+"\n" {
+			t.Errorf("reserved ports %q, want %q", got, want)
+		}
+	}
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,5000"))
+	w.set(w.order("1001-1004/tcp", ""))
+	reserved("1001-1004,5000")
+	w.set(w.order("1004-1005/tcp,7/udp", ""))
+	reserved("7,1003-1005,5000")
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "6000"))
+	w.set(w.order("1004-1005/tcp", ""))
+	reserved("1004-1005,6000")
+	w.do(w.b.Flush)
+	reserved("6000")
+}
+
+// flaky is a runner that fails at one call, as if the agent were killed there.
+type flaky struct {
+	runner
+	left int // calls that still work
+}
+
+var errKilled = errors.New("killed")
+
+func (f *flaky) run(ctx context.Context, input, program string, args ...string) (string, error) {
+	if f.left--; f.left < 0 {
+		return "", errKilled
+	}
+	return f.runner.run(ctx, input, program, args...)
+}
+
+// TestKilledAnywhere cuts a change short before each call and has another
+// backend go on from there.
+func TestKilledAnywhere(t *testing.T) {
+	w := newWorld(t, ipv4, Options{})
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,2002"))
+	first, second := w.order("1001-1009/tcp", "2001/tcp"), w.order("2001-2009/tcp", "1001/tcp")
+	first.Policy.Strikes, second.Policy.Strikes = 4, 2
+	w.set(first)
+	wantFirst := w.snapshot("")
+	w.set(second)
+	wantSecond := w.snapshot("")
+	w.do(w.b.Flush)
+	nothing := w.snapshot("")
+	killed := func(calls int, f func(context.Context, *Backend) error) bool {
+		t.Helper()
+		b := New(Options{run: &flaky{programs{}, calls}})
+		err := w.Server.Do(func() error { return f(t.Context(), b) })
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		return err != nil
+	}
+	for calls, dead := 0, true; dead; calls++ {
+		dead = false
+		for _, step := range []struct {
+			order portsnare.Order
+			want  map[string]string
+		}{{first, wantFirst}, {second, wantSecond}} {
+			dead = killed(calls, func(ctx context.Context, b *Backend) error {
+				_, err := b.Set(ctx, step.order)
+				return err
+			}) || dead
+			w.set(step.order)
+			if diff := cmp.Diff(step.want, w.snapshot("")); diff != "" {
+				t.Fatalf("after %d calls (-want +got):\n%s", calls, diff)
+			}
+		}
+		dead = killed(calls, func(ctx context.Context, b *Backend) error { return b.Flush(ctx) }) || dead
+		w.do(w.b.Flush)
+		if diff := cmp.Diff(nothing, w.snapshot("")); diff != "" {
+			t.Fatalf("flush after %d calls (-want +got):\n%s", calls, diff)
+		}
+	}
+}
+
+// TestPolicyChanges: hits, strikes and bans outlive a change of the policy.
+func TestPolicyChanges(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		order := w.order("1001-1009/tcp", "")
+		w.set(order)
+		banned, struck := w.source(2), w.source(3)
+		w.syn(banned, 1001, 1002, 1003)
+		w.syn(struck, 1001, 1002)
+		order.Policy = portsnare.Policy{Strikes: 4, Window: time.Hour, BanMin: time.Hour, BanMax: time.Hour}
+		w.set(order)
+		w.syn(struck, 1001, 1002) // the hits are remembered
+		w.syn(struck, 1003)
+		w.wantBanned(struck, false)
+		w.wantBanned(banned, true)
+		w.syn(struck, 1004)
+		w.wantBanned(struck, true)
+		if left := time.Until(w.bans()[portsnare.BanPrefix(struck)]); left < 59*time.Minute {
+			t.Errorf("ban lasts %s, want 1h", left)
+		}
+		order.Policy.Strikes = 2
+		w.set(order)
+		w.syn(w.source(4), 1001, 1002)
+		w.wantBanned(w.source(4), true)
+	})
+}
+
+func TestBan(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		source := w.source(2)
+		prefix := portsnare.BanPrefix(source)
+		ban := func(left time.Duration) {
+			t.Helper()
+			w.do(func(ctx context.Context) error { return w.b.Ban(ctx, prefix, time.Now().Add(left)) })
+		}
+		wantLeft := func(want time.Duration) {
+			t.Helper()
+			if got := time.Until(w.bans()[prefix]); got > want+time.Second || got < want-5*time.Second {
+				t.Errorf("ban lasts %s, want %s", got, want)
+			}
+		}
+		ban(time.Minute) // before the first order
+		wantLeft(time.Minute)
+		order := w.order("1001-1009/tcp", "")
+		w.set(order)
+		w.wantBanned(source, true)
+		ban(time.Hour)
+		wantLeft(time.Hour)
+		order.Bans = []portsnare.Ban{{Source: prefix, Until: time.Now().Add(time.Minute)}}
+		w.set(order)
+		wantLeft(time.Hour)
+		order.Bans[0].Until = time.Now().Add(2 * time.Hour)
+		w.set(order)
+		wantLeft(2 * time.Hour)
+		w.do(func(ctx context.Context) error {
+			dropped, err := w.b.Dropped(ctx)
+			if dropped[prefix] != 1 { // by wantBanned; prolonging keeps the count
+				t.Errorf("%d packets dropped, want 1", dropped[prefix])
+			}
+			return err
+		})
+		ban(-time.Minute)
+		wantLeft(2 * time.Hour)
+	})
+}
+
+func TestInvalid(t *testing.T) {
+	b := New(Options{})
+	wide := netip.MustParsePrefix("198.51.100.0/24")
+	if err := b.Ban(t.Context(), wide, time.Now().Add(time.Hour)); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("ban of a /24: %v, want invalid", err)
+	}
+	order := sample(t)
+	order.Bans = []portsnare.Ban{{Source: wide}}
+	if _, err := b.Set(t.Context(), order); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("order with a ban of a /24: %v, want invalid", err)
+	}
+	order = sample(t)
+	order.Policy.Strikes = 9
+	if _, err := b.Set(t.Context(), order); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("order with 9 strikes: %v, want invalid", err)
+	}
+}
+
+func TestMissingPrograms(t *testing.T) {
+	tests := []struct {
+		have []string
+		hint string
+	}{
+		{nil, "apt-get install ipset iptables"},
+		{[]string{"ipset"}, "apt-get install iptables"},
+		{[]string{"iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"}, "apt-get install ipset"},
+	}
+	w := newWorld(t, ipv4, Options{})
+	before := w.snapshot("")
+	order := w.order("1001/tcp", "")
+	for _, test := range tests {
+		w.withPath(test.have, func() {
+			for name, err := range w.refusals(order) {
+				if !errors.Is(err, portsnare.Unavailable) || portsnare.HintOf(err) != test.hint {
+					t.Errorf("%s with %v: %v (%s), want unavailable and hint %q", name, test.have, err, portsnare.HintOf(err), test.hint)
+				}
+			}
+		})
+	}
+	if diff := cmp.Diff(before, w.snapshot("")); diff != "" {
+		t.Errorf("changed (-before +after):\n%s", diff)
+	}
+}
+
+// withPath runs f with only the programs given in the PATH.
+func (w *world) withPath(programs []string, f func()) {
+	w.t.Helper()
+	dir := w.t.(*testing.T).TempDir()
+	for _, name := range programs {
+		path, err := exec.LookPath(name)
+		w.check(err)
+		w.check(os.Symlink(path, filepath.Join(dir, name)))
+	}
+	old := os.Getenv("PATH")
+	os.Setenv("PATH", dir)
+	defer os.Setenv("PATH", old)
+	f()
+}
+
+// refusals calls every method of the backend and returns the errors.
+func (w *world) refusals(order portsnare.Order) map[string]error {
+	ctx := w.t.Context()
+	errs := map[string]error{}
+	w.check(w.Server.Do(func() error {
+		_, errs["Set"] = w.b.Set(ctx, order)
+		_, errs["Bans"] = w.b.Bans(ctx)
+		errs["Ban"] = w.b.Ban(ctx, netip.MustParsePrefix("198.51.100.7/32"), time.Now().Add(time.Hour))
+		errs["Check"] = w.b.Check(ctx)
+		errs["Flush"] = w.b.Flush(ctx)
+		return nil
+	}))
+	return errs
+}
+
+func TestMissingPrivilege(t *testing.T) {
+	w := newWorld(t, ipv4, Options{})
+	before := w.snapshot("")
+	done := make(chan map[string]error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: this thread has nothing more to say
+		if err := dropNetAdmin(); err != nil {
+			t.Error(err)
+		}
+		done <- w.refusals(w.order("1001/tcp", ""))
+	}()
+	for name, err := range <-done {
+		if !errors.Is(err, portsnare.Denied) || !strings.Contains(portsnare.HintOf(err), "CAP_NET_ADMIN") {
+			t.Errorf("%s: %v (%s), want denied and a hint", name, err, portsnare.HintOf(err))
+		}
+	}
+	if diff := cmp.Diff(before, w.snapshot("")); diff != "" {
+		t.Errorf("changed (-before +after):\n%s", diff)
+	}
+}
+
+// dropNetAdmin takes CAP_NET_ADMIN from this thread and what it starts.
+func dropNetAdmin() error {
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0); err != nil {
+		return err
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+	data[0].Permitted &^= 1 << unix.CAP_NET_ADMIN
+	data[0].Inheritable &^= 1 << unix.CAP_NET_ADMIN
+	return unix.Capset(&header, &data[0])
+}
