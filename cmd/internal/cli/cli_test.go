@@ -27,7 +27,9 @@ func tree(err error) *cobra.Command {
 		return err
 	}}
 	enroll.Flags().Bool("renew", false, "again")
-	root.AddCommand(fail, enroll, NewVersion())
+	agent := &cobra.Command{Use: "agent", Short: "The agent"}
+	agent.AddCommand(&cobra.Command{Use: "join TOKEN", Short: "Join", Run: func(*cobra.Command, []string) {}})
+	root.AddCommand(fail, enroll, agent, NewVersion())
 	return root
 }
 
@@ -120,6 +122,10 @@ func TestUsage(t *testing.T) {
 		{"help enroll", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
 		{"enroll --help", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
 		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; tool help --help says more\n"},
+		{"agent join t", ExitDone, "", ""},
+		{"agent", ExitMisuse, "", "error: want a command\n"},
+		{"agent jion", ExitMisuse, "", "error: unexpected argument \"jion\"\nhint: usage: tool agent [flags]; tool agent --help says more\n"},
+		{"agent --help", ExitDone, "The agent\n\nUsage:\n", ""},
 		{"", ExitMisuse, "", "error: want a command\n"},
 		{"completion bash", ExitDone, "# bash completion", ""},
 		{"__complete enr", ExitDone, "enroll\tEnroll\n", "ShellCompDirectiveNoFileComp\n"},

@@ -16,11 +16,11 @@ func prepare(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(misused)
 	root.SetHelpCommand(newHelp())
-	if root.RunE == nil {
-		root.RunE = wantCommand
-	}
 	var each func(*cobra.Command)
 	each = func(c *cobra.Command) {
+		if !c.Runnable() {
+			c.RunE = wantCommand
+		}
 		if c.Args == nil && c != root {
 			c.Args = argsByUse
 		}
@@ -39,7 +39,8 @@ func misused(c *cobra.Command, err error) error {
 	}
 }
 
-// wantCommand is what a root does alone: nothing but show what there is.
+// wantCommand is what a command with others below it does alone: nothing but
+// show what there is.
 func wantCommand(c *cobra.Command, _ []string) error {
 	c.SetOut(c.ErrOrStderr()) // nobody asked
 	if err := c.Help(); err != nil {
