@@ -45,10 +45,8 @@ var host = form[string]{"names of hosts that run portsnare-agent", func(s string
 func beginProvider(n node, name string, p *Provider) {
 	checkName(n, name)
 	p.Name = name
-	n.file.providers[name] = *p // groups may name it even if it is wrong in itself
+	n.file.providers[name] = p // groups may name it even if it is wrong in itself
 }
-
-func checkProvider(m mapping, p *Provider) { m.file.providers[p.Name] = *p }
 
 func beginGroup(n node, name string, g *Group) {
 	checkName(n, name)
@@ -71,8 +69,9 @@ func readProvider(n node, g *Group) {
 	p, ok := n.file.providers[text]
 	if !ok {
 		n.problemf("%s: no such provider%s", shown(text), meant(text, known))
+		return
 	}
-	g.Provider = p
+	g.Provider = *p
 }
 
 // readFirewall comes after readProvider, which stands before it in groupKeys.

@@ -63,8 +63,6 @@ func word[V any](words []string, values ...V) form[V] {
 }
 
 var (
-	name = form[string]{"a name of a-z, 0-9 and hyphens", portsnare.ParseName}
-
 	port = form[portsnare.PortRange]{"ports such as 22/tcp", func(s string) (portsnare.PortRange, error) {
 		p, err := portsnare.ParsePort(s)
 		return p.Range(), err

@@ -44,7 +44,7 @@ var providerKeys = section[Provider]{keys: []key[Provider]{
 		kind, func(p *Provider, v string) { p.Kind = v }),
 	one(Key{Name: "region", Doc: "Absent, what the environment says: for aws AWS_REGION or the shared configuration."},
 		region, func(p *Provider, v string) { p.Region = v }),
-}, check: checkProvider}
+}}
 
 var groupKeys = section[Group]{keys: []key[Group]{
 	{Key: Key{Name: "provider", Want: "the name of a provider", Required: true, Doc: "Where the group's firewall is."},

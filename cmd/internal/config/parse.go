@@ -41,7 +41,7 @@ type file struct {
 	problems Problems
 
 	// What has been declared so far, for what must be known or unique.
-	providers map[string]Provider
+	providers map[string]*Provider
 	firewalls map[string]string // the group of each provider's firewall
 	hosts     map[string]string // the group of each host
 }
@@ -52,7 +52,7 @@ func newFile(name, text string) *file {
 		text:      text,
 		lines:     strings.Split(text, "\n"),
 		anchors:   make(map[string]ast.Node),
-		providers: make(map[string]Provider),
+		providers: make(map[string]*Provider),
 		firewalls: make(map[string]string),
 		hosts:     make(map[string]string),
 	}
