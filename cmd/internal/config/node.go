@@ -147,9 +147,11 @@ func (n node) unfit(want string) {
 	}
 }
 
+// child returns the value that body stands for: itself, what an anchor marks, or
+// what an alias means.
 func (n node) child(path string, key *token.Token, body ast.Node) node {
 	child := node{n.file, path, key, body}
-	for range len(n.file.anchors) + 1 { // more hops than that is a circle
+	for {
 		switch body := child.body.(type) {
 		case *ast.AnchorNode:
 			child.body = body.Value
@@ -164,9 +166,6 @@ func (n node) child(path string, key *token.Token, body ast.Node) node {
 			return child
 		}
 	}
-	child.problemf("the alias leads to itself")
-	child.body = nil
-	return child
 }
 
 // shown returns text as a message quotes it: numbers bare, all else in quotes.

@@ -88,10 +88,13 @@ func (f *file) parse() (node, bool) {
 	return root, true
 }
 
-// Visit implements ast.Visitor: it notes what each anchor marks.
+// Visit implements ast.Visitor: it notes what each anchor marks. An alias is
+// nothing to be marked, so that none leads to itself.
 func (f *file) Visit(n ast.Node) ast.Visitor {
 	if anchor, ok := n.(*ast.AnchorNode); ok {
-		f.anchors[anchor.Name.GetToken().Value] = anchor.Value
+		if _, alias := anchor.Value.(*ast.AliasNode); !alias {
+			f.anchors[anchor.Name.GetToken().Value] = anchor.Value
+		}
 	}
 	return f
 }
