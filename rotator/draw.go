@@ -57,7 +57,7 @@ func Draw(rng *rand.Rand, spec Spec, terrain Terrain) (portsnare.Traps, error) {
 		return portsnare.Traps{}, &portsnare.Error{
 			Kind: portsnare.LimitExceeded, Op: "draw traps",
 			Err:  fmt.Errorf("every port is protected, in use or to be avoided"),
-			Hint: "shorten the group's `avoid` list",
+			Hint: "shorten the group's `avoid` list; where another rule opens every port, give the traps a firewall of their own",
 		}
 	}
 	return traps, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portsnare/portsnare/cmd/internal/agentcmd"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 )
@@ -31,9 +32,18 @@ touches several of these traps, before a port that matters is reached.`,
 	root.PersistentFlags().StringVarP(&a.file, "config", "c", "",
 		"configuration `FILE` (default $"+configEnv+", else "+config.DefaultPath+")")
 	root.AddCommand(
+		newDemo(a),
 		newInit(a),
 		newCheck(a),
-		newVersion(),
+		newPlan(a),
+		newRun(a),
+		newRotate(a),
+		newStatus(a),
+		newBans(a),
+		newEnroll(a),
+		newExpel(a),
+		cli.NewVersion(),
+		newAgent(),
 	)
 	return root
 }
@@ -48,4 +58,12 @@ func (a *app) path() string {
 func (a *app) load() (config.Config, error) {
 	c, err := config.Load(a.path())
 	return c, cli.Misuse(err)
+}
+
+// newAgent is portsnare-agent's command line below `portsnare agent`, for the
+// demo, which has only this binary.
+func newAgent() *cobra.Command {
+	agent := agentcmd.New()
+	agent.Use, agent.Hidden = "agent", true
+	return agent
 }

@@ -1,0 +1,30 @@
+package agentcmd
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare/hostagent/ipset"
+)
+
+func newFlush() *cobra.Command {
+	return &cobra.Command{
+		Use:   "flush",
+		Short: "Remove every trace of Portsnare from the kernel",
+		Long: `Removes the agent's rules, sets and reserved ports, and nothing else. Stop the
+agent first: a running one would put them back. While a cloud firewall still
+opens traps to this host, they then answer like closed ports.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			backend := ipset.New(ipset.Options{})
+			if err := backend.Check(c.Context()); err != nil {
+				return err
+			}
+			if err := backend.Flush(c.Context()); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(c.OutOrStdout(), "nothing of Portsnare is left in the kernel")
+			return err
+		},
+	}
+}

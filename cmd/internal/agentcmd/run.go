@@ -1,0 +1,59 @@
+package agentcmd
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/hostagent"
+	"github.com/portsnare/portsnare/hostagent/ipset"
+	"github.com/portsnare/portsnare/hostagent/link"
+	"github.com/portsnare/portsnare/hostagent/nflog"
+)
+
+func newRun(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: `Runs the agent until it is interrupted. What it has armed stays in the kernel
+then; portsnare-agent flush removes it.`,
+	}
+	asJSON := c.Flags().Bool("log-json", false, "log one JSON object a line")
+	debug := c.Flags().Bool("debug", false, "log more")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		level := slog.LevelInfo
+		if *debug {
+			level = slog.LevelDebug
+		}
+		return a.run(c.Context(), cli.NewLogger(c.ErrOrStderr(), level, *asJSON))
+	}
+	return c
+}
+
+// run wires the agent to the kernel and to its controller.
+func (a *app) run(ctx context.Context, log *slog.Logger) error {
+	token, err := hostagent.LoadToken(a.state)
+	if err != nil {
+		return err
+	}
+	backend := ipset.New(ipset.Options{})
+	if err := backend.Check(ctx); err != nil {
+		return err
+	}
+	dialer, err := link.New(link.Options{Token: token, Logger: log})
+	if err != nil {
+		return err
+	}
+	agent := hostagent.New(hostagent.Config{
+		Host: token.Host, Dir: a.state, Version: cli.Version(), Program: "ipset",
+		Backend: backend, Link: dialer, Sightings: nflog.New(nflog.Options{Group: ipset.DefaultLogGroup, Logger: log}),
+		Listening: hostagent.Listening, Gateways: hostagent.Gateways, Controller: dialer.Controller,
+		Logger: log,
+	})
+	log.Info("agent starts", "host", token.Host, "version", cli.Version())
+	daemon.SdNotify(false, daemon.SdNotifyReady) //nolint:errcheck // no systemd, nobody to tell
+	return agent.Run(ctx)
+}

@@ -1,0 +1,92 @@
+package agentcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/hostagent"
+	"github.com/portsnare/portsnare/hostagent/ipset"
+)
+
+func newStatus(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Say what this host has armed and whom it shuts out",
+		Long: `Reads the agent's state directory and the kernel. Traps are counted and not
+named: where they are is a secret.`,
+	}
+	asJSON := cli.JSONFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		answer, err := a.status(c.Context())
+		if err != nil {
+			return err
+		}
+		return cli.Print(c, *asJSON, answer)
+	}
+	return c
+}
+
+type statusAnswer struct {
+	Host       string               `json:"host"`
+	Generation portsnare.Generation `json:"generation"` // 0: no order has come yet
+	Traps      int                  `json:"traps"`
+	Protected  portsnare.PortSet    `json:"protected"`
+	Bans       []banLine            `json:"bans"`
+}
+
+type banLine struct {
+	Source  string    `json:"source"`
+	Until   time.Time `json:"until"`
+	Dropped uint64    `json:"dropped"` // connection attempts since
+}
+
+func (a *app) status(ctx context.Context) (answer statusAnswer, err error) {
+	token, err := hostagent.LoadToken(a.state)
+	if err != nil {
+		return answer, err
+	}
+	order, err := hostagent.LoadOrder(a.state)
+	if err != nil && !errors.Is(err, portsnare.NotFound) {
+		return answer, err
+	}
+	backend := ipset.New(ipset.Options{})
+	bans, err := backend.Bans(ctx)
+	if err != nil {
+		return answer, err
+	}
+	dropped, err := backend.Dropped(ctx)
+	if err != nil {
+		return answer, err
+	}
+	answer = statusAnswer{
+		Host: token.Host, Generation: order.Generation,
+		Traps: order.Traps.Ports().Len(), Protected: order.Protected,
+		Bans: make([]banLine, 0, len(bans)),
+	}
+	for _, b := range bans {
+		answer.Bans = append(answer.Bans, banLine{Source: b.Source.String(), Until: b.Until, Dropped: dropped[b.Source]})
+	}
+	return answer, nil
+}
+
+// WriteText implements cli.Answer.
+func (s statusAnswer) WriteText(w io.Writer) error {
+	fmt.Fprintf(w, "host        %s\ngeneration  %s\ntraps       %d\nprotected   %s\nshut out    %d\n",
+		s.Host, s.Generation, s.Traps, s.Protected, len(s.Bans))
+	if len(s.Bans) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	table := cli.NewTable(w, "SOURCE", "UNTIL", "DROPPED")
+	for _, b := range s.Bans {
+		table.Row(b.Source, b.Until.Local().Format(time.DateTime), fmt.Sprint(b.Dropped))
+	}
+	return table.Flush()
+}

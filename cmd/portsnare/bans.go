@@ -1,0 +1,45 @@
+package main
+
+import (
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
+)
+
+func newBans(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bans",
+		Short: "Say who is shut out where, until when and why",
+	}
+	asJSON := cli.JSONFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var answer bansAnswer
+		if err := a.ask(c.Context(), verbBans, nil, &answer); err != nil {
+			return err
+		}
+		return cli.Print(c, *asJSON, answer)
+	}
+	return c
+}
+
+// WriteText implements cli.Answer.
+func (b bansAnswer) WriteText(w io.Writer) error {
+	table := cli.NewTable(w, "SOURCE", "HOST", "SINCE", "UNTIL", "TRAPS TOUCHED")
+	for _, ban := range b.Bans {
+		table.Row(ban.Source.String(), ban.Host, clock(ban.Since), clock(ban.Until), reasons(ban.Hits))
+	}
+	return table.Flush()
+}
+
+// reasons returns such as "110/tcp (bait), 40007/tcp (secret)".
+func reasons(hits []portsnare.Hit) string {
+	words := make([]string, len(hits))
+	for i, h := range hits {
+		words[i] = h.Port.String() + " (" + string(h.Class) + ")"
+	}
+	return strings.Join(words, ", ")
+}
