@@ -2,7 +2,7 @@ package ipset
 
 import (
 	"context"
-		"net/netip"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
