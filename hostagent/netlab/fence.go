@@ -27,7 +27,7 @@ var fences atomic.Uint64
 // from the scanner's side, and its answers have arrived: a Capture anywhere on
 // the way then holds them, and an answer that is not there was never given.
 // Source is one of the scanner's addresses, not banned; its family decides which
-// way is fenced.
+// way is fenced. The cloud and the server must let an ICMP echo pass.
 //
 // The kernel carries a packet to its end on the processor that sent it, first
 // come, first served. So an echo from each processor, answered, proves it.

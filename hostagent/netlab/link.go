@@ -81,6 +81,12 @@ func (ns *Namespace) AnyIP(network netip.Prefix) error {
 	})
 }
 
+// Blackhole drops every packet to a network that it would forward or send,
+// without a word.
+func (ns *Namespace) Blackhole(network netip.Prefix) error {
+	return ns.route(&netlink.Route{Dst: ipNet(network), Type: unix.RTN_BLACKHOLE})
+}
+
 // Forward makes the namespace a router, for IPv4 and IPv6.
 func (ns *Namespace) Forward() error {
 	if err := ns.Sysctl("net.ipv4.ip_forward", "1"); err != nil {

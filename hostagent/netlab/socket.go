@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 )
 
 // Dial connects from inside the namespace, as net.Dialer does, to raddr, an
 // address and port; a name would be looked up outside. A laddr that is not
-// empty is the address to come from, without a port.
+// empty is the address to come from, without a port. While it connects it holds
+// a thread of the operating system.
 func (ns *Namespace) Dial(ctx context.Context, network, laddr, raddr string) (conn net.Conn, err error) {
 	if _, err := netip.ParseAddrPort(raddr); err != nil {
 		return nil, fmt.Errorf("dial from %s: %w", ns.Name, err)
@@ -52,9 +54,9 @@ func (ns *Namespace) ListenPacket(network, addr string) (c net.PacketConn, err e
 // localAddr is an address with a port of the kernel's choice, in the type that
 // net.Dialer wants for network.
 func localAddr(network string, a netip.Addr) net.Addr {
-	any := netip.AddrPortFrom(a, 0)
-	if len(network) >= 3 && network[:3] == "udp" {
-		return net.UDPAddrFromAddrPort(any)
+	free := netip.AddrPortFrom(a, 0)
+	if strings.HasPrefix(network, "udp") {
+		return net.UDPAddrFromAddrPort(free)
 	}
-	return net.TCPAddrFromAddrPort(any)
+	return net.TCPAddrFromAddrPort(free)
 }
