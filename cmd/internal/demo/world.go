@@ -70,13 +70,13 @@ func checkMachine() error {
 			Hint: "run it as root: sudo portsnare demo"}
 	}
 	var missing []string
-	for program, pkg := range map[string]string{"nft": "nftables", "ipset": "ipset", "iptables-restore": "iptables", "ip6tables-restore": "iptables"} {
+	for _, program := range []string{"nft", "ipset", "iptables-restore", "ip6tables-restore"} {
 		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, pkg)
+			missing = append(missing, program)
 		}
 	}
 	if len(missing) > 0 {
-		return &portsnare.Error{Kind: portsnare.Unavailable, Op: "look for programs", Err: errors.New("missing: " + strings.Join(missing, ", ")),
+		return &portsnare.Error{Kind: portsnare.Unavailable, Op: "find programs", Subject: strings.Join(missing, ", "), Err: errors.New("not installed"),
 			Hint: "apt-get install nftables ipset iptables"}
 	}
 	return nil
