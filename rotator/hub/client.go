@@ -31,7 +31,7 @@ type ClientOptions struct {
 // Client asks a controller as its operator.
 type Client struct {
 	nc    *nats.Conn
-	ended context.Context // done when the connection is
+	ended chan struct{} // closed when the connection is
 }
 
 // Dial connects to the controller. Where there is none the error is of kind
@@ -53,8 +53,7 @@ func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ended, end := context.WithCancel(context.Background())
-	c := &Client{ended: ended}
+	c := &Client{ended: make(chan struct{})}
 	dialer := &dialer{ctx: ctx}
 	defer dialer.release()
 	wait := dialTime
@@ -70,10 +69,9 @@ func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 		nats.Timeout(wait),
 		nats.NoReconnect(),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints to stderr
-		nats.ClosedHandler(func(*nats.Conn) { end() }),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.ended) }),
 	)
 	if err != nil {
-		end()
 		return nil, dialError(err, dialer.err)
 	}
 	return c, nil
@@ -87,10 +85,7 @@ func (c *Client) Request(ctx context.Context, verb string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.ended, cancel)()
-	msg, err := c.nc.RequestWithContext(ctx, portsnare.SubjectControl+verb, text)
+	msg, err := c.ask(ctx, portsnare.SubjectControl+verb, text)
 	if err != nil {
 		return c.requestError(verb, err)
 	}
@@ -107,6 +102,43 @@ func (c *Client) Request(ctx context.Context, verb string, in, out any) error {
 	return json.Unmarshal(a.Result, out)
 }
 
+// ask returns the answer to a request. One that came before the connection
+// ended counts, also if both are noticed at once.
+func (c *Client) ask(ctx context.Context, subject string, text []byte) (*nats.Msg, error) {
+	answers := make(chan *nats.Msg, 1)
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Unsubscribe()
+	if err := c.nc.PublishRequest(subject, inbox, text); err != nil {
+		return nil, err
+	}
+	select {
+	case msg := <-answers:
+		return checked(msg)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ended:
+	}
+	select {
+	case msg := <-answers:
+		return checked(msg)
+	default:
+		return nil, nats.ErrConnectionClosed
+	}
+}
+
+// checked tells an answer from the server's word that nobody answers, by the
+// status that the library's own Request looks for (nats.go 1.55).
+func checked(msg *nats.Msg) (*nats.Msg, error) {
+	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+		return nil, nats.ErrNoResponders
+	}
+	return msg, nil
+}
+
 // Close ends the connection.
 func (c *Client) Close() { c.nc.Close() }
 
@@ -120,7 +152,7 @@ func (c *Client) requestError(verb string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		e.Kind, e.Err, e.Hint = portsnare.NotFound, errors.New("it does not know that"), sameVersion
-	case c.nc.IsClosed():
+	case errors.Is(err, nats.ErrConnectionClosed):
 		e.Kind, e.Err, e.Hint = portsnare.Unavailable, errors.New("it went away"), isItRunning
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err = errors.New("no answer in time")

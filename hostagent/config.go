@@ -1,0 +1,68 @@
+package hostagent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Backend programs the kernel.
+type Backend interface {
+	// Set makes the kernel carry out the order, and reports whether anything
+	// had to be changed. Bans in force are kept, those of the order added.
+	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
+	// Bans returns the bans in force in the kernel. Source and Until are set.
+	Bans(ctx context.Context) ([]portsnare.Ban, error)
+	// Ban shuts source out until then, also if it is shut out already.
+	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
+}
+
+// Link connects the agent with its controller.
+type Link interface {
+	// Run calls onOrder with each order, one at a time, until ctx ends.
+	Run(ctx context.Context, onOrder func(portsnare.Order)) error
+	Outbox
+}
+
+// Outbox takes what the controller shall know. Its methods never block.
+type Outbox interface {
+	Report(portsnare.Report) // only the newest counts
+	Hit(portsnare.Hit)
+	Ban(portsnare.Ban)
+}
+
+// Sightings are what the kernel program logs.
+type Sightings interface {
+	// Run calls each with one sighting after the other until ctx ends.
+	Run(ctx context.Context, each func(portsnare.Sighting)) error
+}
+
+// Config is all that an [Agent] needs. What is not said to be optional is not.
+type Config struct {
+	Host    string // the name by which the controller knows this host
+	Dir     string // state directory; it exists and nobody else can read it
+	Version string // of the program, for the report
+	Program string // what the backend is, "ipset" or "nftables", for the report
+
+	Backend   Backend
+	Link      Link
+	Sightings Sightings
+
+	Listening  func() (portsnare.PortSet, error) // ports with a local socket; see [Listening]
+	Gateways   func() ([]netip.Addr, error)      // never banned; see [Gateways]
+	Controller func() []netip.Addr               // never banned; optional
+
+	Logger *slog.Logger
+
+	Reconcile time.Duration // between two looks at the kernel; 10 s if 0
+	Heartbeat time.Duration // between two reports when nothing happens; 30 s if 0
+}
+
+// Defaults of a [Config].
+const (
+	DefaultReconcile = 10 * time.Second
+	DefaultHeartbeat = 30 * time.Second
+)

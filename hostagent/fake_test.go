@@ -1,0 +1,225 @@
+package hostagent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// fence orders what the test did before the agent's next call to a fake, for
+// the race detector: the passing of time in a bubble does not.
+type fence struct{ n atomic.Int64 }
+
+func (f *fence) pass() { f.n.Add(1) }
+
+// fakeKernel is a Backend that remembers.
+type fakeKernel struct {
+	*fence
+	order portsnare.Order
+	bans  map[source]time.Time
+	sets  int
+	err   error // of Set
+}
+
+func (k *fakeKernel) Set(_ context.Context, order portsnare.Order) (bool, error) {
+	k.pass()
+	k.sets++
+	if k.err != nil {
+		return false, k.err
+	}
+	changed := order.Digest() != k.order.Digest()
+	k.order = order
+	for _, b := range order.Bans {
+		if k.bans[b.Source].Before(b.Until) {
+			k.bans[b.Source] = b.Until
+		}
+	}
+	return changed, nil
+}
+
+func (k *fakeKernel) Bans(context.Context) ([]portsnare.Ban, error) {
+	k.pass()
+	var bans []portsnare.Ban
+	for _, s := range slices.SortedFunc(maps.Keys(k.bans), source.Compare) {
+		if until := k.bans[s]; until.After(time.Now()) {
+			bans = append(bans, portsnare.Ban{Source: s, Until: until})
+		}
+	}
+	return bans, nil
+}
+
+func (k *fakeKernel) Ban(_ context.Context, s netip.Prefix, until time.Time) error {
+	k.pass()
+	k.bans[s] = until
+	return nil
+}
+
+// fakeLink is a Link whose other end is the test.
+type fakeLink struct {
+	*fence
+	orders  chan portsnare.Order
+	reports []portsnare.Report
+	hits    []portsnare.Hit
+	bans    []portsnare.Ban
+}
+
+func (l *fakeLink) Run(ctx context.Context, onOrder func(portsnare.Order)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case order := <-l.orders:
+			onOrder(order)
+		}
+	}
+}
+
+func (l *fakeLink) Report(r portsnare.Report) { l.pass(); l.reports = append(l.reports, r) }
+func (l *fakeLink) Hit(h portsnare.Hit)       { l.pass(); l.hits = append(l.hits, h) }
+func (l *fakeLink) Ban(b portsnare.Ban)       { l.pass(); l.bans = append(l.bans, b) }
+
+func (l *fakeLink) last(t *testing.T) portsnare.Report {
+	t.Helper()
+	if len(l.reports) == 0 {
+		t.Fatal("nothing was reported")
+	}
+	return l.reports[len(l.reports)-1]
+}
+
+// fakeSightings are Sightings made by the test.
+type fakeSightings struct {
+	seen chan portsnare.Sighting
+	err  chan error
+}
+
+func (s *fakeSightings) Run(ctx context.Context, each func(portsnare.Sighting)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.err:
+			return err
+		case one := <-s.seen:
+			each(one)
+		}
+	}
+}
+
+// world is an agent and all that is around it. Times in it are those of the
+// synctest bubble.
+type world struct {
+	fence
+	t         *testing.T
+	dir       string
+	kernel    *fakeKernel
+	link      *fakeLink
+	sightings *fakeSightings
+	listening portsnare.PortSet
+	gateways  []netip.Addr
+	stop      func() error
+}
+
+// inWorld runs a test in a bubble of its own.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, dir: dir}
+		w.kernel = w.newKernel()
+		test(t, w)
+		if w.stop != nil {
+			w.stop()
+		}
+	})
+}
+
+func (w *world) newKernel() *fakeKernel {
+	return &fakeKernel{fence: &w.fence, bans: make(map[source]time.Time)}
+}
+
+// start starts an agent, as after a boot: link and sightings are new.
+func (w *world) start() {
+	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order)}
+	w.sightings = &fakeSightings{seen: make(chan portsnare.Sighting), err: make(chan error)}
+	agent := New(Config{
+		Host: "web-1", Dir: w.dir, Version: "test", Program: "fake",
+		Backend: w.kernel, Link: w.link, Sightings: w.sightings,
+		Listening:  func() (portsnare.PortSet, error) { w.pass(); return w.listening, nil },
+		Gateways:   func() ([]netip.Addr, error) { w.pass(); return w.gateways, nil },
+		Controller: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("203.0.113.5")} },
+		Logger:     slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- agent.Run(ctx) }()
+	w.stop = func() error { cancel(); return <-ended }
+	synctest.Wait()
+}
+
+func (w *world) restart() {
+	if err := w.stop(); err != nil {
+		w.t.Errorf("Run = %v; want nil at the end of its context", err)
+	}
+	w.start()
+}
+
+func (w *world) send(order portsnare.Order) {
+	w.link.orders <- order
+	synctest.Wait()
+}
+
+// see has the kernel log a packet, and ban its source where it was the last.
+func (w *world) see(from, port string, ban bool) {
+	s := portsnare.Sighting{Ban: ban, Source: netip.MustParseAddr(from), Port: parsePort(port), At: time.Now()}
+	if ban {
+		w.kernel.bans[portsnare.BanPrefix(s.Source)] = s.At.Add(portsnare.DefaultPolicy().BanMin)
+	}
+	w.sightings.seen <- s
+	synctest.Wait()
+}
+
+func (w *world) wait(d time.Duration) {
+	w.pass()
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func parsePort(s string) portsnare.Port {
+	p, err := portsnare.ParsePort(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func parsePorts(s string) portsnare.PortSet {
+	set, err := portsnare.ParsePortSet(s)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+// newOrder has its traps at 1000 times the generation.
+func newOrder(generation portsnare.Generation) portsnare.Order {
+	base := portsnare.Port{Protocol: portsnare.TCP, Number: uint16(generation) * 1000}
+	return portsnare.Order{
+		Host: "web-1", Group: "web", Generation: generation,
+		Traps: portsnare.Traps{
+			Secret: portsnare.NewPortSet(portsnare.PortRange{Protocol: portsnare.TCP, From: base.Number, To: base.Number + 9}),
+			Bait:   parsePorts("23/tcp"),
+		},
+		Protected: parsePorts("22/tcp"),
+		Policy:    portsnare.DefaultPolicy(),
+	}
+}
+
+var errBroken = &portsnare.Error{Kind: portsnare.Unavailable, Err: errors.New("ipset is missing"), Hint: "apt-get install ipset"}

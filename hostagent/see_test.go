@@ -1,0 +1,190 @@
+package hostagent
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/portsnare/portsnare"
+)
+
+func compare[T any](t *testing.T, what string, want, got T) {
+	t.Helper()
+	opts := []cmp.Option{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	}
+	if diff := cmp.Diff(want, got, opts...); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestBanIsExplained(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		begin := time.Now().UTC()
+		hit := func(after time.Duration, port string, class portsnare.Class) portsnare.Hit {
+			return portsnare.Hit{Host: "web-1", Source: netip.MustParseAddr("198.51.100.7"),
+				Port: parsePort(port), Class: class, Generation: 1, At: begin.Add(after)}
+		}
+		w.see("198.51.100.7", "1001/tcp", false) // more than an hour before the last: no strike any more
+		w.wait(30 * time.Minute)
+		w.see("198.51.100.7", "23/tcp", false)
+		w.see("198.51.100.8", "1005/tcp", false) // somebody else
+		w.wait(40 * time.Minute)
+		w.see("198.51.100.7", "1002/tcp", false)
+		w.wait(time.Minute)
+		w.see("198.51.100.7", "1003/tcp", true)
+
+		now := time.Now().UTC()
+		compare(t, "bans told", []portsnare.Ban{{
+			Host: "web-1", Source: netip.MustParsePrefix("198.51.100.7/32"),
+			Since: now, Until: now.Add(10 * time.Minute), Count: 1,
+			Hits: []portsnare.Hit{
+				hit(30*time.Minute, "23/tcp", portsnare.Bait),
+				hit(70*time.Minute, "1002/tcp", portsnare.Secret),
+				hit(71*time.Minute, "1003/tcp", portsnare.Secret),
+			},
+		}}, w.link.bans)
+		if got := len(w.link.hits); got != 5 {
+			t.Errorf("%d hits told; want 5, the last strike is a hit too", got)
+		}
+	})
+}
+
+// Two addresses of one /64 are one source.
+func TestIPv6SourceIsANetwork(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.see("2001:db8::1", "1001/tcp", false)
+		w.see("2001:db8::2", "1002/tcp", false)
+		w.see("2001:db8::3", "1003/tcp", true)
+		if len(w.link.bans) != 1 || w.link.bans[0].Source != netip.MustParsePrefix("2001:db8::/64") || len(w.link.bans[0].Hits) != 3 {
+			t.Errorf("bans told: %v", w.link.bans)
+		}
+	})
+}
+
+func TestLateHitBelongsToTheFormerGeneration(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.send(newOrder(2))
+		w.see("198.51.100.7", "1001/tcp", false)
+		w.see("198.51.100.7", "2001/tcp", false)
+		w.see("198.51.100.7", "9999/tcp", false) // no trap that we know of
+		type what struct {
+			class      portsnare.Class
+			generation portsnare.Generation
+		}
+		var got []what
+		for _, hit := range w.link.hits {
+			got = append(got, what{hit.Class, hit.Generation})
+		}
+		if diff := cmp.Diff([]what{{portsnare.Secret, 1}, {portsnare.Secret, 2}, {"", 2}}, got, cmp.AllowUnexported(what{})); diff != "" {
+			t.Errorf("hits (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestRepeatOffender(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		scanner := netip.MustParsePrefix("198.51.100.7/32")
+		w.start()
+		w.send(newOrder(1))
+		for n, want := range []time.Duration{10 * time.Minute, 20 * time.Minute, 40 * time.Minute} {
+			w.see("198.51.100.7", "1001/tcp", true)
+			ban := w.link.bans[0]
+			if got := ban.Until.Sub(ban.Since); got != want || ban.Count != n+1 {
+				t.Errorf("ban %d: %s, count %d; want %s", n+1, got, ban.Count, want)
+			}
+			if got := time.Until(w.kernel.bans[scanner]); got != want {
+				t.Errorf("ban %d: %s in the kernel; want %s", n+1, got, want)
+			}
+			w.wait(want + time.Minute)
+			w.restart() // the count is kept
+		}
+		w.wait(probation)
+		w.see("198.51.100.7", "1001/tcp", true)
+		if got := w.link.bans[len(w.link.bans)-1].Count; got != 1 {
+			t.Errorf("count after the probation: %d; want 1", got)
+		}
+	})
+}
+
+func TestBanInForceNeedsNoSecond(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.see("198.51.100.7", "1001/tcp", true)
+		w.see("198.51.100.7", "1002/tcp", true) // was on its way on another CPU
+		if got := len(w.link.bans); got != 1 {
+			t.Errorf("%d bans told; want 1", got)
+		}
+	})
+}
+
+// The agent was killed between the kernel's ban and its own notice, or the
+// log line was lost.
+func TestBanFoundInTheKernel(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		source := netip.MustParsePrefix("198.51.100.7/32")
+		begin := time.Now().UTC()
+		w.kernel.bans[source] = begin.Add(10 * time.Minute)
+		w.wait(DefaultReconcile)
+		if len(w.link.bans) != 0 {
+			t.Error("adopted at first sight: its sighting may be on its way")
+		}
+		w.wait(DefaultReconcile)
+		compare(t, "bans told", []portsnare.Ban{{
+			Host: "web-1", Source: source, Since: begin, Until: begin.Add(10 * time.Minute), Count: 1,
+		}}, w.link.bans)
+		w.wait(5 * DefaultReconcile)
+		if got := len(w.link.bans); got != 1 {
+			t.Errorf("%d bans told in the end; want 1", got)
+		}
+	})
+}
+
+func TestBansOfTheController(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		order := newOrder(1)
+		source := netip.MustParsePrefix("198.51.100.7/32")
+		order.Bans = []portsnare.Ban{{Host: "web-2", Source: source, Until: time.Now().Add(time.Hour), Count: 1}}
+		w.send(order)
+		w.wait(time.Minute)
+		if _, ok := w.kernel.bans[source]; !ok {
+			t.Error("it is not in the kernel")
+		}
+		if len(w.link.bans) != 0 {
+			t.Errorf("it is told as one of our own: %v", w.link.bans)
+		}
+		saved, err := LoadBans(w.dir)
+		if err != nil || len(saved) != 1 {
+			t.Errorf("saved bans: %v, %v", saved, err)
+		}
+	})
+}
+
+func TestAllowLiftsABan(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.see("198.51.100.7", "1001/tcp", true)
+		order := newOrder(1)
+		order.Allow = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+		w.send(order)
+		if got := w.kernel.order.Bans; len(got) != 0 {
+			t.Errorf("bans of allowed sources are ordered: %v", got)
+		}
+		if got := w.link.last(t).Bans; got != 0 {
+			t.Errorf("%d bans are reported; want none", got)
+		}
+	})
+}
