@@ -51,12 +51,12 @@ func (in *inbox) take(msg *nats.Msg) {
 		return
 	}
 	var order portsnare.Order
-	err := json.Unmarshal(msg.Data, &order)
-	if err == nil && order.Host != in.link.token.Host {
-		err = fmt.Errorf("it is for host %q", order.Host)
-	}
-	if err != nil {
+	if err := json.Unmarshal(msg.Data, &order); err != nil {
 		in.link.log.Warn(msgIgnored, keyError, err)
+		return
+	}
+	if order.Host != in.link.token.Host { // no word of the controller: another host made it come here
+		in.link.log.Debug(msgIgnored, keyHost, order.Host)
 		return
 	}
 	in.newest, in.link.last = n, msg.Data

@@ -20,6 +20,7 @@ const (
 	keyController = "controller"
 	keyCount      = "count"
 	keyError      = "error"
+	keyHost       = "host"
 	keyHint       = "hint"
 )
 

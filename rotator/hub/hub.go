@@ -52,10 +52,12 @@ type Hub struct {
 
 	ctx    context.Context // of requests being served; ends with the hub
 	cancel context.CancelFunc
-	subs   []*nats.Subscription
 	ended  sync.WaitGroup // subscriptions that have yet to end
 	tasks  sync.WaitGroup // requests being served
 	slots  chan struct{}  // bounds tasks
+
+	mu   sync.Mutex
+	subs []*nats.Subscription
 }
 
 // Open starts the hub on what an earlier one left in the state directory, or
@@ -162,6 +164,8 @@ func (h *Hub) subscribe(subject string, handle nats.MsgHandler) error {
 	}
 	h.ended.Add(1)
 	sub.SetClosedHandler(func(string) { h.ended.Done() })
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.subs = append(h.subs, sub)
 	return nil
 }
@@ -170,9 +174,11 @@ func (h *Hub) subscribe(subject string, handle nats.MsgHandler) error {
 // What hosts have armed stays armed.
 func (h *Hub) Close() error {
 	h.cancel()
+	h.mu.Lock()
 	for _, sub := range h.subs {
 		sub.Unsubscribe()
 	}
+	h.mu.Unlock()
 	h.ended.Wait()
 	h.tasks.Wait()
 	if h.nc != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/portsnare/portsnare"
 )
 
@@ -68,6 +69,62 @@ func TestStateSurvivesRestart(t *testing.T) {
 	}
 	if _, err := h.Get(t.Context(), "group.db"); !errors.Is(err, portsnare.NotFound) {
 		t.Errorf("Get of an unknown key = %v; want kind %q", err, portsnare.NotFound)
+	}
+}
+
+func TestSendRefuses(t *testing.T) {
+	h := open(t, t.TempDir())
+	contradiction, huge := testOrder("web-1", 1), testOrder("web-1", 1)
+	contradiction.Protected = contradiction.Traps.Secret
+	huge.Bans = make([]portsnare.Ban, maxPayload/100)
+	for _, test := range []struct {
+		name  string
+		order portsnare.Order
+		kind  portsnare.Kind
+	}{
+		{"a contradiction", contradiction, portsnare.Invalid},
+		{"a huge one", huge, portsnare.LimitExceeded},
+	} {
+		if err := h.Send(t.Context(), test.order); !errors.Is(err, test.kind) {
+			t.Errorf("%s: %v; want kind %q", test.name, err, test.kind)
+		}
+	}
+	if err := h.Put(t.Context(), "no such key", nil); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("Put under a strange key: %v; want kind %q", err, portsnare.Invalid)
+	}
+}
+
+// What an expelled host had said is forgotten, and what still comes not heard.
+func TestExpelledHostIsNotHeard(t *testing.T) {
+	h := open(t, t.TempDir())
+	if _, err := h.Enroll(t.Context(), "web-1", false); err != nil {
+		t.Fatal(err)
+	}
+	report := &nats.Msg{Subject: portsnare.ReportSubject("web-1"), Data: []byte(`{"host":"web-1"}`)}
+	h.hearReport(report)
+	if _, ok := h.Report("web-1"); !ok {
+		t.Fatal("an enrolled host is not heard")
+	}
+	if err := h.Expel(t.Context(), "web-1"); err != nil {
+		t.Fatal(err)
+	}
+	h.hearReport(report)
+	if _, ok := h.Report("web-1"); ok {
+		t.Error("an expelled host is heard")
+	}
+	if err := h.Expel(t.Context(), "web-1"); !errors.Is(err, portsnare.NotFound) {
+		t.Errorf("expelled twice: %v; want kind %q", err, portsnare.NotFound)
+	}
+}
+
+func TestEnrollRefuses(t *testing.T) {
+	h := open(t, t.TempDir())
+	if _, err := h.Enroll(t.Context(), "web 1", false); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("a strange name: %v; want kind %q", err, portsnare.Invalid)
+	}
+	nowhere := open(t, t.TempDir(), func(o *Options) { o.Listen = "0.0.0.0:0" })
+	if _, err := nowhere.Enroll(t.Context(), "web-1", false); !errors.Is(err, portsnare.Invalid) || portsnare.HintOf(err) == "" {
+		t.Errorf("a hub that does not know its address: %v; want kind %q and a hint", err, portsnare.Invalid)
 	}
 }
 

@@ -199,6 +199,34 @@ func TestHostSpeaksForItselfOnly(t *testing.T) {
 	}
 }
 
+// A report is kept, but what it says may be true no more: it ends no Await.
+func TestReportFromBeforeARestart(t *testing.T) {
+	h, in := twoHosts(t)
+	if err := in.Publish(portsnare.ReportSubject("web-1"), []byte(`{"host":"web-1","armed":"digest"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; { // it is written behind
+		_, err := h.stores.reports.GetLastMsgForSubject(t.Context(), portsnare.ReportSubject("web-1"))
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	h.Close()
+
+	h = open(t, h.opts.Dir)
+	if report, ok := h.Report("web-1"); !ok || report.Armed != "digest" || report.At.IsZero() {
+		t.Errorf("report from before the restart: %+v, %v", report, ok)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Await(ctx, "web-1", "digest"); !errors.Is(err, portsnare.Transient) {
+		t.Errorf("Await: %v; want kind %q", err, portsnare.Transient)
+	}
+}
+
 func TestOperatorMayOnlyAsk(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)

@@ -136,12 +136,17 @@ func (h *Hub) parseReport(subject string, data []byte, at time.Time) (portsnare.
 	return report, ok
 }
 
-// parse reads what a host said. One that speaks for another is not heard.
+// parse reads what a host said. One that speaks for another, or has been
+// expelled meanwhile, is not heard.
 func parse[T any](h *Hub, subject string, data []byte, hostOf func(T) string) (T, bool) {
 	var value T
 	err := json.Unmarshal(data, &value)
-	if host := subject[strings.LastIndexByte(subject, '.')+1:]; err == nil && hostOf(value) != host {
+	host := subject[strings.LastIndexByte(subject, '.')+1:]
+	if err == nil && hostOf(value) != host {
 		err = fmt.Errorf("it names the host %q", hostOf(value))
+	}
+	if _, enrolled := h.guests.get(host); !enrolled {
+		err = errNotEnrolled()
 	}
 	if err != nil {
 		h.log.Debug(msgIgnored, keySubject, subject, keyError, err)
