@@ -79,7 +79,7 @@ func New(opts Options) (*Link, error) {
 func badToken(err error) error {
 	return &portsnare.Error{
 		Kind: portsnare.Invalid, Op: "use the token", Err: err,
-		Hint: "make a new one with `portsnare enroll --force HOST` on the controller, and join with that",
+		Hint: "make a new one with `portsnare enroll --renew HOST` on the controller, and join with that",
 	}
 }
 

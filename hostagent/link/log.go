@@ -50,7 +50,7 @@ func (l *Link) tell(err error) state {
 	case connected:
 		log.Info(msgConnected)
 	case refused:
-		log.Error(msgRefused, keyHint, "if it should be let in: `portsnare enroll --force "+l.token.Host+"` there, then `portsnare-agent join TOKEN` here")
+		log.Error(msgRefused, keyHint, "if it should be let in: `portsnare enroll --renew "+l.token.Host+"` there, then `portsnare-agent join TOKEN` here")
 	case untrusted:
 		log.Error(msgUntrusted, keyError, err, keyHint, "if the controller was set up anew: `portsnare enroll "+l.token.Host+"` there, then `portsnare-agent join TOKEN` here")
 	default:

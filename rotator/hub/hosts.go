@@ -203,14 +203,14 @@ func publicKey(seed []byte) (string, error) {
 func errEnrolled(host string) error {
 	return &portsnare.Error{
 		Kind: portsnare.Conflict, Err: errors.New("it is enrolled already"),
-		Hint: "use the token that it was given, or make a new one and end the old: portsnare enroll --force " + host,
+		Hint: "use the token that it was given, or make a new one and end the old: portsnare enroll --renew " + host,
 	}
 }
 
 func errNotEnrolled() error {
 	return &portsnare.Error{
 		Kind: portsnare.NotFound, Err: errors.New("it is not enrolled"),
-		Hint: "`portsnare hosts` lists the hosts",
+		Hint: "`portsnare status` lists the hosts",
 	}
 }
 
