@@ -167,7 +167,7 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 { // the runtime retires a goroutine a little after its end
+	for range 500 { // the runtime retires a goroutine a little after its end
 		if runtime.NumGoroutine() <= before {
 			return
 		}
