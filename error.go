@@ -3,6 +3,7 @@ package portsnare
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Kind says what sort of failure an error is, so that code can decide without
@@ -40,6 +41,10 @@ type Error struct {
 	Subject string // on what, such as "sg-0f3a9c1d2e4b5a687"
 	Err     error  // why it failed; may be nil
 	Hint    string // what to type or change, a sentence; may be empty
+
+	// RetryAfter is how long the other side asked to be left alone; 0 where it
+	// did not say.
+	RetryAfter time.Duration
 }
 
 // Error returns "op subject: cause".
@@ -87,6 +92,17 @@ func HintOf(err error) string {
 		err = e.Err
 	}
 	return ""
+}
+
+// RetryAfterOf returns the longest RetryAfter found in err's chain, or 0.
+func RetryAfterOf(err error) time.Duration {
+	var longest time.Duration
+	var e *Error
+	for errors.As(err, &e) {
+		longest = max(longest, e.RetryAfter)
+		err = e.Err
+	}
+	return longest
 }
 
 // Retryable reports whether the same call may succeed later without anybody

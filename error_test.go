@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 )
 
 func TestErrorSpeaksToBoth(t *testing.T) {
@@ -46,6 +47,25 @@ func TestRetryable(t *testing.T) {
 	for kind, want := range map[Kind]bool{Transient: true, RateLimited: true, Denied: false, Conflict: false} {
 		if got := Retryable(fmt.Errorf("x: %w", &Error{Kind: kind})); got != want {
 			t.Errorf("Retryable(%s) = %v", kind, got)
+		}
+	}
+}
+
+func TestRetryAfterOf(t *testing.T) {
+	inner := &Error{Kind: RateLimited, RetryAfter: 3 * time.Second}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want time.Duration
+	}{
+		{"none", errors.New("x"), 0},
+		{"nil", nil, 0},
+		{"wrapped", fmt.Errorf("group web: %w", inner), 3 * time.Second},
+		{"below one that does not say", &Error{Kind: Transient, Err: inner}, 3 * time.Second},
+		{"below a shorter one", &Error{RetryAfter: time.Second, Err: inner}, 3 * time.Second},
+	} {
+		if got := RetryAfterOf(tt.err); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }

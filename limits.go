@@ -5,6 +5,7 @@ type Limits struct {
 	Rules     int  `json:"rules"`      // rules the firewall may hold, foreign ones included
 	PerFamily bool `json:"per_family"` // Rules counts IPv4 and IPv6 each for itself
 	InPlace   bool `json:"in_place"`   // an opening can be turned into another in one write
+	Folds     bool `json:"folds"`      // one rule takes many sources, of both families
 }
 
 // Budget returns how many port ranges may be open to all of the sources at
@@ -12,6 +13,9 @@ type Limits struct {
 func (l Limits) Budget(foreign []Rule, sources ...Source) int {
 	if len(sources) == 0 {
 		return 0
+	}
+	if l.Folds {
+		return max(0, l.Rules-count(foreign))
 	}
 	if !l.PerFamily {
 		return max(0, l.Rules-count(foreign)) / len(sources)

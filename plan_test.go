@@ -142,6 +142,8 @@ func TestBudget(t *testing.T) {
 		{"families apart, v6 only", Limits{Rules: 60, PerFamily: true}, []Source{anyV6}, 58},
 		{"families apart, two v4 sources", Limits{Rules: 60, PerFamily: true}, []Source{anyV4, other}, 28},
 		{"together", Limits{Rules: 50}, AnySource(), 23},
+		{"folded", Limits{Rules: 50, Folds: true}, append(AnySource(), other), 46},
+		{"folded and full", Limits{Rules: 3, Folds: true}, AnySource(), 0},
 		{"full", Limits{Rules: 3}, AnySource(), 0},
 		{"no source", Limits{Rules: 60}, nil, 0},
 	} {
