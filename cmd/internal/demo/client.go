@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -80,21 +81,30 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
+// ask opens a connection and asks over it. There is no http.Client in between,
+// which would go on dialing in the background when it is told to stop.
 func (c *client) ask(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, clientPatience)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return c.ns.Dial(ctx, network, c.sources[i].String(), addr)
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.targets[i].String()+"/", nil)
+	conn, err := c.ns.Dial(ctx, "tcp", c.sources[i].String(), c.targets[i].String())
 	if err != nil {
 		return err
 	}
-	response, err := transport.RoundTrip(request)
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	request, err := http.NewRequest(http.MethodGet, "http://"+c.targets[i].String()+"/", nil)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	request.Close = true
+	if err := request.Write(conn); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		return err
+	}
 	body, err := io.ReadAll(response.Body)
 	if err == nil && string(body) != greeting {
 		err = io.ErrUnexpectedEOF

@@ -151,6 +151,7 @@ var ways = []struct {
 func TestControllerKilledAtEveryStep(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			d := newDrill(t, way.traps)
 			for i, step := range portsnare.Steps(way.from, way.to, way.way) {
 				t.Logf("killed at step %d, %s", i, step.Kind)
@@ -169,6 +170,7 @@ func TestControllerKilledAtEveryStep(t *testing.T) {
 func TestControllerKilledInEveryWrite(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			d := newDrill(t, way.traps)
 			for _, action := range way.write {
 				for _, stage := range []ec2fake.Stage{ec2fake.Before, ec2fake.After} {
@@ -204,6 +206,7 @@ func (d *drill) killIn(action string, stage ec2fake.Stage) {
 }
 
 func TestAgentKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	d := newDrill(t, fewTraps)
 	for i, step := range portsnare.Steps(portsnare.TrapSet{}, portsnare.TrapSet{}, portsnare.OpenFirst) {
 		t.Logf("killed at step %d, %s", i, step.Kind)
