@@ -21,10 +21,17 @@ type Order struct {
 	Policy     Policy     `json:"policy"`
 	// CloudFirewall: a cloud firewall stands in front of the host, so a local
 	// service on a trap port would be out of reach without us and must stay so.
-	CloudFirewall bool           `json:"cloud_firewall"`
-	Allow         []netip.Prefix `json:"allow,omitempty"` // never banned, never counted
-	Bans          []Ban          `json:"bans,omitempty"`  // in force until they run out; see Digest
+	CloudFirewall bool `json:"cloud_firewall"`
+	// Alarm: many sources are hitting traps at once, so whoever is no friend is
+	// kept off the hidden ports for now.
+	Alarm   bool           `json:"alarm,omitempty"`
+	Allow   []netip.Prefix `json:"allow,omitempty"`   // never banned, never counted
+	Bans    []Ban          `json:"bans,omitempty"`    // in force until they run out; see Digest
+	Friends []Friend       `json:"friends,omitempty"` // likewise
 }
+
+// Hidden returns the protected ports that the world does not know.
+func (o Order) Hidden() PortSet { return o.Protected.Minus(o.Public) }
 
 // Validate returns an error of kind [Invalid] if the order contradicts itself.
 func (o Order) Validate() error {
@@ -50,10 +57,10 @@ func (o Order) Validate() error {
 }
 
 // Digest identifies what the host has to have armed: 16 hex digits that are
-// equal for orders of equal content. A report carries it back. Bans are left
-// out, since they come and go by themselves.
+// equal for orders of equal content. A report carries it back. Bans and friends
+// are left out, since they come and go by themselves.
 func (o Order) Digest() string {
-	o.Bans = nil
+	o.Bans, o.Friends = nil, nil
 	text, err := json.Marshal(o)
 	if err != nil { // an Order holds nothing that JSON cannot carry
 		panic(err)

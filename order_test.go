@@ -54,8 +54,9 @@ func TestOrderDigest(t *testing.T) {
 	}
 	banned := sampleOrder(t)
 	banned.Bans = []Ban{{Source: netip.MustParsePrefix("198.51.100.1/32")}}
+	banned.Friends = []Friend{{Source: netip.MustParsePrefix("198.51.100.2/32")}}
 	if banned.Digest() != base.Digest() {
-		t.Error("a ban changes the digest")
+		t.Error("a ban or a friend changes the digest")
 	}
 }
 

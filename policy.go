@@ -16,6 +16,9 @@ type Policy struct {
 	Window  time.Duration `json:"window"`  // W: within this time; whole seconds
 	BanMin  time.Duration `json:"ban_min"` // the first ban; whole seconds
 	BanMax  time.Duration `json:"ban_max"` // the longest, however often repeated
+	// Delay: the first SYN of an unknown source to a hidden port is dropped, and
+	// its retransmit admitted unless the source has met a trap meanwhile.
+	Delay bool `json:"delay,omitempty"`
 }
 
 // DefaultPolicy is three strikes within an hour, and bans of 10 minutes that

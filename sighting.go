@@ -43,6 +43,18 @@ type Ban struct {
 	Hits   []Hit        `json:"hits"`  // the strikes that led to it, oldest first
 }
 
+// FriendTime is how long a source stays a friend after its last conversation.
+const FriendTime = 21 * 24 * time.Hour
+
+// Friend is a source that has had a real conversation on a protected port: data
+// went both ways, which nobody can forge. A ban never cuts a friend off the
+// port of which it is a friend.
+type Friend struct {
+	Source netip.Prefix `json:"source"` // see BanPrefix
+	Port   Port         `json:"port"`
+	Until  time.Time    `json:"until"`
+}
+
 // BanPrefix returns what is banned when addr misbehaves: an IPv4 address alone,
 // of IPv6 the whole /64, which is what one customer usually holds.
 func BanPrefix(addr netip.Addr) netip.Prefix {
