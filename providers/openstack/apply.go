@@ -1,0 +1,145 @@
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Apply carries out a plan in the fewest writes: one for all that opens, and
+// one for each rule that closes. It opens first; where the quota has no room
+// for that it closes first, at the price of one write that was refused.
+//
+// Everything is looked at once more before the first write. What is gone
+// already needs no closing and is not in Done. What a write that fails was to
+// change is not in Done either, although the change may have been made where
+// only the reply was lost: the next Rules tells.
+//
+// A plan that would close a rule without our mark is [portsnare.Invalid] and
+// changes nothing.
+func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error) {
+	var done portsnare.Done
+	if err := f.check(plan); err != nil || plan.Empty() {
+		return done, err
+	}
+	group, err := f.read(ctx)
+	if err != nil {
+		return done, err
+	}
+	closes, err := standing(group, plan.Close)
+	if err != nil {
+		return done, err
+	}
+	opens := distinct(plan.Open)
+	err = f.open(ctx, group, opens, &done)
+	if errors.Is(err, portsnare.LimitExceeded) && len(closes) > 0 {
+		if err = f.closeAll(ctx, closes, &done); err == nil {
+			err = f.open(ctx, group, opens, &done)
+		}
+	} else if err == nil {
+		err = f.closeAll(ctx, closes, &done)
+	}
+	return done, err
+}
+
+// check is the first gate before a write: whatever made the plan, only a rule
+// of ours goes, and none that is to be held.
+func (f *Firewall) check(plan portsnare.Plan) error {
+	for _, r := range plan.Close {
+		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
+		switch {
+		case r.ID == "" || r.Mark != f.mark || f.mark == "":
+			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, f.mark), "")
+		case held:
+			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) is to be held too", r.ID, r.Opening), "")
+		}
+	}
+	for _, o := range plan.Open {
+		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
+		switch {
+		case f.mark == "":
+			return invalid("open ports in", f.groupID, errors.New("an owner mark is needed"), "")
+		case !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid():
+			return invalid("open ports in", f.groupID, fmt.Errorf("%s is no opening", o), "")
+		}
+	}
+	return nil
+}
+
+// standing is the second gate: it returns those of the rules to close that stand
+// in the group, each with all that shares its id, and demands that they are what
+// the plan says.
+func standing(group *groups.SecGroup, closes []portsnare.Rule) ([][]portsnare.Rule, error) {
+	now := make(map[string][]portsnare.Rule)
+	for _, r := range toRules(group.Rules) {
+		now[r.ID] = append(now[r.ID], r)
+	}
+	var found [][]portsnare.Rule
+	for _, r := range closes {
+		is := now[r.ID]
+		if len(is) == 0 {
+			continue
+		}
+		if !slices.Contains(is, r) {
+			return nil, &portsnare.Error{Kind: portsnare.Conflict, Op: "openstack: close a rule of", Subject: group.ID,
+				Err: fmt.Errorf("rule %s is %s with the mark %q now, and no longer %s", r.ID, is[0].Opening, is[0].Mark, r.Opening)}
+		}
+		found = append(found, is)
+		delete(now, r.ID)
+	}
+	return found, nil
+}
+
+// open makes all the rules, or none.
+func (f *Firewall) open(ctx context.Context, group *groups.SecGroup, openings []portsnare.Opening, done *portsnare.Done) error {
+	if len(openings) == 0 {
+		return nil
+	}
+	asked := fromOpenings(openings, f.mark, group)
+	_, err := call(ctx, f, opening, func(ctx context.Context, client *gophercloud.ServiceClient) ([]rules.SecGroupRule, error) {
+		return rules.CreateBulk(ctx, client, asked).Extract()
+	})
+	if err != nil {
+		return err
+	}
+	done.Writes++
+	done.Opened = append(done.Opened, openings...)
+	return nil
+}
+
+// closeAll deletes rules one by one, as Neutron wants it.
+func (f *Firewall) closeAll(ctx context.Context, closes [][]portsnare.Rule, done *portsnare.Done) error {
+	for _, same := range closes {
+		_, err := call(ctx, f, closing, func(ctx context.Context, client *gophercloud.ServiceClient) (struct{}, error) {
+			return struct{}{}, rules.Delete(ctx, client, same[0].ID).ExtractErr()
+		})
+		switch {
+		case errors.Is(err, portsnare.NotFound): // somebody was faster
+		case err != nil:
+			return err
+		default:
+			done.Writes++
+			done.Closed = append(done.Closed, same...)
+		}
+	}
+	return nil
+}
+
+// distinct returns the openings without repetition: Neutron refuses a call that
+// asks for a rule twice.
+func distinct(openings []portsnare.Opening) []portsnare.Opening {
+	var first []portsnare.Opening
+	for _, o := range openings {
+		if !slices.Contains(first, o) {
+			first = append(first, o)
+		}
+	}
+	return first
+}
