@@ -23,9 +23,9 @@ type Options struct {
 	LogGroup uint16           // NFLOG group; DefaultLogGroup if 0
 	Now      func() time.Time // the clock; time.Now if nil
 
-	maxHits int    // for tests; maxHits if 0
-	variant string // for tests: "-nft" or "-legacy" iptables
-	run     runner // for tests
+	hitBuckets int    // for tests; hitBuckets if 0
+	variant    string // for tests: "-nft" or "-legacy" iptables
+	run        runner // for tests
 }
 
 // Backend programs the kernel of the network namespace it is used in. Its
@@ -44,8 +44,8 @@ func New(opts Options) *Backend {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.maxHits == 0 {
-		opts.maxHits = maxHits
+	if opts.hitBuckets == 0 {
+		opts.hitBuckets = hitBuckets
 	}
 	if opts.run == nil {
 		opts.run = programs{}

@@ -3,37 +3,39 @@ package ipset
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portsnare/portsnare"
 )
 
 // Bans returns the sources that are shut out now, whoever banned them: the
-// kernel or [Backend.Ban]. Only Source and Until are set; Until is exact to a
+// kernel or [Backend.Ban], sorted. Only Source and Until are set; Until is exact to a
 // second.
 func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
 	have, err := b.readBans(ctx)
 	if err != nil {
 		return nil, err
 	}
-	bans := make([]portsnare.Ban, len(have))
-	for i, ban := range have {
-		bans[i] = portsnare.Ban{Source: ban.source, Until: ban.until}
+	bans := make([]portsnare.Ban, 0, len(have))
+	for _, source := range slices.SortedFunc(maps.Keys(have), netip.Prefix.Compare) {
+		bans = append(bans, portsnare.Ban{Source: source, Until: have[source].until})
 	}
 	return bans, nil
 }
 
 // Dropped returns how many connection attempts of each banned source have been
-// dropped since it was banned.
+// dropped, the one that had it banned by the kernel included.
 func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
 	have, err := b.readBans(ctx)
 	if err != nil {
 		return nil, err
 	}
 	dropped := make(map[netip.Prefix]uint64, len(have))
-	for _, ban := range have {
-		dropped[ban.source] = ban.packets
+	for source, ban := range have {
+		dropped[source] = ban.packets
 	}
 	return dropped, nil
 }
@@ -62,7 +64,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 }
 
 // readBans reads the bans alone.
-func (b *Backend) readBans(ctx context.Context) ([]ban, error) {
+func (b *Backend) readBans(ctx context.Context) (map[netip.Prefix]ban, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.able(); err != nil {

@@ -15,15 +15,15 @@ type content struct {
 
 // minus returns what is in c and not in other.
 func (c content) minus(other content) content {
+	there := make(map[string]bool, len(other.nets))
+	for _, n := range other.nets {
+		there[n] = true
+	}
 	return content{
 		ports: c.ports.Minus(other.ports),
-		nets: slices.DeleteFunc(slices.Clone(c.nets), func(n string) bool {
-			return slices.Contains(other.nets, n)
-		}),
+		nets:  slices.DeleteFunc(slices.Clone(c.nets), func(n string) bool { return there[n] }),
 	}
 }
-
-func (c content) empty() bool { return c.ports.Empty() && len(c.nets) == 0 }
 
 // entries returns the content in the fewest words that ipset takes.
 func (c content) entries() []string {

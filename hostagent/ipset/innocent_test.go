@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
@@ -16,15 +18,18 @@ func (w *world) peer(at netip.AddrPort) {
 	w.t.Helper()
 	l, err := w.Scanner.Listen("tcp", at.String())
 	w.check(err)
-	go func() {
+	var serving sync.WaitGroup
+	serving.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() { io.Copy(c, c); c.Close() }()
+			w.t.Cleanup(func() { c.Close() })
+			serving.Go(func() { io.Copy(c, c); c.Close() })
 		}
-	}()
+	})
+	w.t.Cleanup(serving.Wait)
 	w.t.Cleanup(func() { l.Close() })
 }
 
@@ -42,6 +47,7 @@ func (w *world) dialFrom(ctx context.Context, port uint16, peer netip.AddrPort) 
 func (w *world) echo(c net.Conn) {
 	w.t.Helper()
 	const text = "still here"
+	w.check(c.SetDeadline(time.Now().Add(10 * time.Second)))
 	_, err := io.WriteString(c, text)
 	w.check(err)
 	buf := make([]byte, len(text))
@@ -52,11 +58,7 @@ func (w *world) echo(c net.Conn) {
 // noStrikes fails the test if anybody has a strike.
 func (w *world) noStrikes() {
 	w.t.Helper()
-	slot := families[0].slot(1)
-	if w.server.Is6() {
-		slot = families[1].slot(1)
-	}
-	if got := w.output("ipset", "save", slot); strings.Contains(got, "add ") {
+	if got := w.output("ipset", "save", familyOf(w.server).slot(1)); strings.Contains(got, "add ") {
 		w.t.Errorf("strikes, want none:\n%s", got)
 	}
 }
@@ -75,7 +77,7 @@ func TestOwnConnection(t *testing.T) {
 func testOwnConnection(t *testing.T, w *world, cloud bool) {
 	peer := netip.AddrPortFrom(w.source(50), 8080)
 	w.peer(peer)
-	old, err := w.dialFrom(t.Context(), 1001, peer) // before anything is tracked
+	old, err := w.dialFrom(w.soon(), 1001, peer) // before anything is tracked
 	w.check(err)
 	defer old.Close()
 	order := w.order("1001-1009/tcp", "")
@@ -84,7 +86,7 @@ func testOwnConnection(t *testing.T, w *world, cloud bool) {
 
 	w.echo(old)
 	for port := uint16(1002); port <= 1006; port++ {
-		c, err := w.dialFrom(t.Context(), port, peer)
+		c, err := w.dialFrom(w.soon(), port, peer)
 		w.check(err)
 		w.echo(c)
 		w.check(c.(*net.TCPConn).SetLinger(0))
@@ -107,13 +109,14 @@ func TestUntrackedPeerSpeaksFirst(t *testing.T) {
 		l, err := w.Scanner.Listen("tcp", peer.String())
 		w.check(err)
 		defer l.Close()
-		ours, err := w.dialFrom(t.Context(), 1001, peer)
+		ours, err := w.dialFrom(w.soon(), 1001, peer)
 		w.check(err)
 		defer ours.Close()
 		theirs, err := l.Accept()
 		w.check(err)
 		defer theirs.Close()
 		w.set(w.order("1001-1009/tcp", ""))
+		w.check(ours.SetDeadline(time.Now().Add(10 * time.Second)))
 		_, err = io.WriteString(theirs, "x")
 		w.check(err)
 		_, err = io.ReadFull(ours, make([]byte, 1))
@@ -139,9 +142,9 @@ func TestSimultaneousOpen(t *testing.T) {
 		go func() { defer close(done); w.dialFrom(ctx, 1001, peer) }()
 		defer func() { cancel(); <-done }()
 
-		w.check(wire.Wait(t.Context(), 1, left(netlab.SYN)))
+		w.check(wire.Wait(w.soon(), 1, left(netlab.SYN)))
 		w.send(netlab.Packet{Src: peer.Addr(), SrcPort: peer.Port(), DstPort: 1001, Flags: netlab.SYN})
-		w.check(wire.Wait(t.Context(), 1, left(netlab.SYN|netlab.ACK)))
+		w.check(wire.Wait(w.soon(), 1, left(netlab.SYN|netlab.ACK)))
 		w.noStrikes()
 	})
 }
@@ -168,13 +171,13 @@ func TestForwarded(t *testing.T) {
 	for port := uint16(1001); port <= 1004; port++ {
 		w.check(w.Scanner.Send(netlab.Packet{Src: source, SrcPort: 30000, Dst: guest.Addr(), DstPort: port, Flags: netlab.SYN}))
 	}
-	err := w.wire.Wait(t.Context(), 4, func(p netlab.Packet) bool {
+	err := w.wire.Wait(w.soon(), 4, func(p netlab.Packet) bool {
 		return !p.Outgoing && p.Src == guest.Addr() && p.Flags == netlab.RST|netlab.ACK
 	})
 	w.check(err)
 	w.noStrikes()
 
-	c, err := inner.Dial(t.Context(), "tcp", guest.Addr().String(), peer.String())
+	c, err := inner.Dial(w.soon(), "tcp", guest.Addr().String(), peer.String())
 	w.check(err)
 	defer c.Close()
 	w.echo(c)

@@ -66,7 +66,7 @@ func TestLog(t *testing.T) {
 				t.Errorf("sighting (-want +got):\n%s", diff)
 			}
 		}
-		w.check(w.Fence(t.Context(), w.scanner))
+		w.check(w.Fence(w.soon(), w.scanner))
 		if n := len(seen); n > 0 {
 			t.Errorf("%d more sightings, want none: %v", n, <-seen)
 		}
@@ -80,15 +80,7 @@ func TestLogOfFlood(t *testing.T) {
 	seen := w.sightings()
 	w.set(w.order("1001-1009/tcp", ""))
 	start := time.Now()
-	s, err := w.Scanner.NewSender()
-	w.check(err)
-	defer s.Close()
-	const sources = 9000
-	for n := range sources {
-		from := netlab.ScannerNet6.Addr().As16()
-		from[6], from[7], from[15] = 1+byte(n>>8), byte(n), 1
-		w.check(s.Send(netlab.Packet{Src: netip.AddrFrom16(from), SrcPort: 40000, Dst: w.server, DstPort: 1001, Flags: netlab.SYN}))
-	}
+	w.flood(1001, 9000)
 	scanner := netip.MustParseAddr("2001:db8:51:ffff::1")
 	w.syn(scanner, 1001, 1002, 1003)
 	took := time.Since(start)

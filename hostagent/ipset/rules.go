@@ -23,7 +23,8 @@ const (
 const (
 	pureSYN    = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 	notPureSYN = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"
-	toUs       = "-m addrtype ! --src-type LOCAL --dst-type LOCAL"
+	toUs       = "-m addrtype --dst-type LOCAL"
+	toUsNotOwn = "-m addrtype ! --src-type LOCAL --dst-type LOCAL" // nobody strikes in our own name
 
 	// anySocket matches where a local socket, listening or connected, would
 	// take the packet; ownSocket leaves out those that listen on any address.
@@ -75,7 +76,7 @@ func (r rules) raw() table {
 	return table{"raw", "! -i lo " + pureSYN, []chain{
 		{chainMain, []string{
 			in(r.set("ban"), "src") + " " + notIn(r.set("allow"), "src") + " " + toUs + " -j DROP",
-			in(trapTCP, "dst") + " " + toUs + " -g " + chainTrap,
+			in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainTrap,
 		}},
 		{chainTrap, append(r.untouched(protectedTCP),
 			anySocket+" -j RETURN", // to chainStray
@@ -98,10 +99,10 @@ func (r rules) mangle() table {
 	return table{"mangle", "! -i lo", []chain{
 		{chainMain, []string{
 			"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-			"-p tcp " + in(trapTCP, "dst") + " " + toUs + " -g " + chainStray,
+			"-p tcp " + in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainStray,
 			"-p udp -m conntrack --ctstate NEW " + in(r.set("ban"), "src") + " " +
 				notIn(r.set("allow"), "src") + " " + toUs + " -j DROP",
-			"-p udp " + in(trapUDP, "dst") + " " + toUs + " -g " + chainUDP,
+			"-p udp " + in(trapUDP, "dst") + " " + toUsNotOwn + " -g " + chainUDP,
 		}},
 		{chainStray, r.stray()},
 		{chainUDP, r.udp()},

@@ -51,7 +51,8 @@ func (programs) run(ctx context.Context, input, program string, args ...string) 
 		Op:      "run",
 		Subject: strings.Join(append([]string{program}, args...), " "),
 		Err:     err,
-		Hint:    "see that the kernel has them: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_limit xt_NFLOG",
+		Hint: "give the kernel what it may lack: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_limit xt_NFLOG; " +
+			"or, if another version left something behind: portsnare-agent flush",
 	}
 }
 

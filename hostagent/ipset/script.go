@@ -119,15 +119,15 @@ func (s set) shrink(have content, l *lines) {
 	}
 }
 
-// ban adds the wanted bans that are missing or run out too early, and lifts
-// those of allowed sources.
+// ban adds the wanted bans that are missing or run out too early, the longest
+// first and no more than there is room for, and lifts those of allowed sources.
 func (p program) ban(have state, now time.Time, l *lines) {
-	for _, b := range have.bans {
-		if p.allows(b.source) {
-			l.addf("del %s %s", familyOf(b.source.Addr()).set("ban"), b.source.Addr())
+	for _, source := range slices.SortedFunc(maps.Keys(have.bans), netip.Prefix.Compare) {
+		if p.allows(source) {
+			l.addf("del %s %s", familyOf(source.Addr()).set("ban"), source.Addr())
 		}
 	}
-	room := maxBans*3/4 - len(have.bans) // a region of a hash is full before the whole is
+	room := banBuckets*perBucket - len(have.bans)
 	wanted := slices.SortedFunc(slices.Values(p.bans), func(a, b portsnare.Ban) int {
 		return cmp.Or(b.Until.Compare(a.Until), a.Source.Compare(b.Source))
 	})

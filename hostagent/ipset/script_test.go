@@ -1,10 +1,12 @@
 package ipset
 
 import (
+	"errors"
 	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,7 +70,10 @@ func bare() state {
 func (p program) after(have state) state {
 	var s script
 	p.reserve(have, &s)
-	next := state{sets: map[string]bool{}, contents: map[string]content{}, reserved: have.reserved, reservable: true}
+	next := state{
+		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{},
+		reserved: have.reserved, reservable: true,
+	}
 	if s.reserved != nil {
 		next.reserved = *s.reserved
 	}
@@ -88,7 +93,7 @@ func (p program) after(have state) state {
 	}
 	for _, b := range p.bans {
 		if b.Until.After(noon) && !p.allows(b.Source) {
-			next.bans = append(next.bans, ban{source: b.Source, until: b.Until})
+			next.bans[b.Source] = ban{until: b.Until}
 		}
 	}
 	return next
@@ -171,6 +176,49 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWithoutIPv6: a kernel that was told to do without IPv6 has no tables of it.
+func TestWithoutIPv6(t *testing.T) {
+	have := bare()
+	have.tables[1] = nil
+	if s := changes(have, render(sample(t), New(Options{}).opts), noon); s.rules[0] == "" || s.rules[1] != "" {
+		t.Errorf("rules of IPv4: %d bytes, of IPv6: %d bytes; want some and none", len(s.rules[0]), len(s.rules[1]))
+	}
+}
+
+func TestAllowedPrefixes(t *testing.T) {
+	tests := []struct{ give, want4, want6 string }{
+		{"192.0.2.7/32", "192.0.2.7", ""},
+		{"192.0.2.7/24", "192.0.2.0/24", ""},
+		{"0.0.0.0/0", "0.0.0.0/1 128.0.0.0/1", ""}, // ipset knows no /0
+		{"::/0", "", "8000::/1 ::/1"},
+		{"2001:db8::1/128", "", "2001:db8::1"},
+		{"::ffff:192.0.2.0/120", "192.0.2.0/24", ""},
+		{"::ffff:0.0.0.0/96", "0.0.0.0/1 128.0.0.0/1", ""},
+	}
+	for _, test := range tests {
+		all := allowed([]netip.Prefix{netip.MustParsePrefix(test.give)})
+		for i, want := range []string{test.want4, test.want6} {
+			if got := strings.Join(families[i].entries(all), " "); got != want {
+				t.Errorf("%s in IPv%s: %q, want %q", test.give, families[i].digit, got, want)
+			}
+		}
+	}
+}
+
+func TestParseReserved(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n": "\n", "5,7-9\n": "5,7-9\n", "0\n": "\n", "0-3,9\n": "1-3,9\n", "65535\n": "65535\n",
+	} {
+		ports, err := parseReserved(text)
+		if got := formatReserved(ports); err != nil || got != want {
+			t.Errorf("%q read as %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := parseReserved("5-\n"); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("a damaged list: %v, want invalid", err)
 	}
 }
 

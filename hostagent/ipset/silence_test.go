@@ -56,6 +56,7 @@ func TestServiceOnTrap(t *testing.T) {
 		for port := uint16(1001); port <= 1004; port++ {
 			w.listen(netip.AddrPortFrom(wildcard, port))
 		}
+		w.listen(netip.AddrPortFrom(w.server, 1005))
 		udp, err := w.Server.ListenPacket("udp", netip.AddrPortFrom(w.server, 1001).String())
 		w.check(err)
 		defer udp.Close()
@@ -67,7 +68,11 @@ func TestServiceOnTrap(t *testing.T) {
 			w.syn(hidden, port)
 			w.probe(hidden, port)
 		}
+		w.syn(hidden, 1005)
 		w.silent(hidden)
+		if got := len(w.hits(hidden)); got != 3 { // UDP to where none is listened for
+			t.Errorf("%d hits, want 3: %v", got, w.hits(hidden))
+		}
 		w.wantBanned(hidden, false)
 
 		order.CloudFirewall = false
@@ -79,7 +84,7 @@ func TestServiceOnTrap(t *testing.T) {
 			}
 		}
 		w.wantBanned(seen, false)
-		w.syn(seen, 1005, 1006, 1007)
+		w.syn(seen, 1006, 1007, 1008)
 		w.wantBanned(seen, true)
 	})
 }

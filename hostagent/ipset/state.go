@@ -16,7 +16,7 @@ import (
 type state struct {
 	sets       map[string]bool // by name
 	contents   map[string]content
-	bans       []ban
+	bans       map[netip.Prefix]ban                 // by source
 	tables     [len(families)]map[string]tableState // by name of the table; nil where the kernel lacks the family
 	reserved   portsnare.PortSet                    // ip_local_reserved_ports, ours or not
 	reservable bool                                 // the list can be written
@@ -24,7 +24,6 @@ type state struct {
 
 // ban is an entry of the ban sets.
 type ban struct {
-	source  netip.Prefix
 	until   time.Time
 	packets uint64 // dropped
 }
@@ -53,9 +52,8 @@ func (s state) none() bool {
 // bannedUntil reports whether source is banned at least until then, within the
 // precision of the kernel's clock, which gives out whole seconds.
 func (s state) bannedUntil(source netip.Prefix, then time.Time) bool {
-	return slices.ContainsFunc(s.bans, func(b ban) bool {
-		return b.source == source && !b.until.Add(2*time.Second).Before(then)
-	})
+	b, banned := s.bans[source]
+	return banned && !b.until.Add(2*time.Second).Before(then)
 }
 
 // foreignReserved returns what others put into ip_local_reserved_ports.
@@ -79,7 +77,7 @@ func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
 func (s *state) parseSets(text string, now time.Time) error {
 	bitmaps := map[string]bool{}
 	ranges := map[string][]portsnare.PortRange{}
-	s.contents = map[string]content{}
+	s.contents, s.bans = map[string]content{}, map[netip.Prefix]ban{}
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 {
@@ -95,11 +93,11 @@ func (s *state) parseSets(text string, now time.Time) error {
 			}
 			ranges[name] = append(ranges[name], r)
 		case isBans(name):
-			b, err := parseBan(fields[2:], now)
+			source, b, err := parseBan(fields[2:], now)
 			if err != nil {
 				return err
 			}
-			s.bans = append(s.bans, b)
+			s.bans[source] = b
 		default:
 			c := s.contents[name]
 			c.nets = append(c.nets, entry)
@@ -113,16 +111,15 @@ func (s *state) parseSets(text string, now time.Time) error {
 }
 
 // parseBan reads "198.51.100.7 timeout 583 packets 3 bytes 180".
-func parseBan(fields []string, now time.Time) (ban, error) {
+func parseBan(fields []string, now time.Time) (source netip.Prefix, b ban, err error) {
 	addr, err := netip.ParseAddr(fields[0])
 	if err != nil {
-		return ban{}, err
+		return source, b, err
 	}
-	b := ban{source: portsnare.BanPrefix(addr)}
 	for i := 1; i+1 < len(fields); i += 2 {
 		n, err := strconv.ParseUint(fields[i+1], 10, 64)
 		if err != nil {
-			return ban{}, fmt.Errorf("ban of %s: %w", addr, err)
+			return source, b, fmt.Errorf("ban of %s: %w", addr, err)
 		}
 		switch fields[i] {
 		case "timeout":
@@ -131,7 +128,7 @@ func parseBan(fields []string, now time.Time) (ban, error) {
 			b.packets = n
 		}
 	}
-	return b, nil
+	return portsnare.BanPrefix(addr), b, nil
 }
 
 // parseTable reads the output of iptables-save for one table.

@@ -141,6 +141,9 @@ func TestRepair(t *testing.T) {
 		{"chain added", func() { w.output("iptables", "-t", "raw", "-N", chainMain+"_OLD") }},
 		{"trap added", func() { w.output("ipset", "add", trapTCP, "22") }},
 		{"bait lost", func() { w.output("ipset", "flush", baitTCP) }},
+		{"bait added", func() { w.output("ipset", "add", baitTCP, "1001-1009") }},
+		{"protected added", func() { w.output("ipset", "add", protectedTCP, "1001-1009") }},
+		{"allow added", func() { w.output("ipset", "add", "portsnare_allow4", "198.51.100.0/24") }},
 		{"allow lost", func() { w.output("ipset", "flush", "portsnare_allow4") }},
 		{"set left", func() { w.output("ipset", "create", trapUDP+fresh, "bitmap:port", "range", "0-65535") }},
 		{"reserved reset", func() { w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "\n")) }},
@@ -183,6 +186,29 @@ func TestReservedBelongsToOthersToo(t *testing.T) {
 	reserved("1004-1005,6000")
 	w.do(w.b.Flush)
 	reserved("6000")
+}
+
+// TestManyReserved: the list is longer than what the kernel takes or gives out
+// in one piece.
+func TestManyReserved(t *testing.T) {
+	w := newWorld(t, ipv4, Options{})
+	order := w.order("", "")
+	var ports []portsnare.Port
+	for n := uint16(1025); n < 60000; n += 3 {
+		ports = append(ports, portsnare.Port{Protocol: portsnare.TCP, Number: n})
+	}
+	order.Traps.Secret = portsnare.PortSetOf(ports...)
+	w.set(order)
+	w.do(func(context.Context) error {
+		got, err := readReserved(reservedPath)
+		if !got.Equal(order.Traps.Secret) {
+			t.Errorf("%d ports reserved, want the %d traps", got.Len(), len(ports))
+		}
+		return err
+	})
+	if w.set(order) {
+		t.Error("the second Set changed something")
+	}
 }
 
 // flaky is a runner that fails at one call, as if the agent were killed there.
@@ -245,6 +271,37 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
+// lacking is a runner whose kernel refuses one program's text.
+type lacking struct {
+	runner
+	program string
+}
+
+func (l lacking) run(ctx context.Context, input, program string, args ...string) (string, error) {
+	if program == l.program {
+		input = strings.ReplaceAll(input, "-m socket", "-m nosuchmatch")
+	}
+	return l.runner.run(ctx, input, program, args...)
+}
+
+// TestKernelLacksSomething: nothing stays half done where nothing was.
+func TestKernelLacksSomething(t *testing.T) {
+	for _, program := range []string{"iptables-restore", "ip6tables-restore"} {
+		t.Run(program, func(t *testing.T) {
+			w := newWorld(t, ipv4, Options{run: lacking{programs{}, program}})
+			w.others("")
+			before := w.snapshot("")
+			err := w.Server.Do(func() error { _, err := w.b.Set(t.Context(), w.order("1001/tcp", "")); return err })
+			if !errors.Is(err, portsnare.Unavailable) || !strings.Contains(err.Error(), "nosuchmatch") || portsnare.HintOf(err) == "" {
+				t.Errorf("Set: %v, want unavailable, the reason and a hint", err)
+			}
+			if diff := cmp.Diff(before, w.snapshot("")); diff != "" {
+				t.Errorf("traces (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestPolicyChanges: hits, strikes and bans outlive a change of the policy.
 func TestPolicyChanges(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
@@ -298,13 +355,7 @@ func TestBan(t *testing.T) {
 		order.Bans[0].Until = time.Now().Add(2 * time.Hour)
 		w.set(order)
 		wantLeft(2 * time.Hour)
-		w.do(func(ctx context.Context) error {
-			dropped, err := w.b.Dropped(ctx)
-			if dropped[prefix] != 1 { // by wantBanned; prolonging keeps the count
-				t.Errorf("%d packets dropped, want 1", dropped[prefix])
-			}
-			return err
-		})
+		w.wantDropped(source, 1) // by wantBanned; prolonging keeps the count
 		ban(-time.Minute)
 		wantLeft(2 * time.Hour)
 	})

@@ -3,6 +3,7 @@ package ipset
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ func TestStrikes(t *testing.T) {
 		w.wantBanned(scanner, false)
 		w.syn(scanner, 1003)
 		w.wantBanned(scanner, true)
+		w.wantDropped(scanner, 2) // the SYN that made the ban, the SYN of wantBanned
 		w.wantBanned(other, false)
 		left := time.Until(w.bans()[portsnare.BanPrefix(scanner)])
 		if left < 590*time.Second || left > 600*time.Second {
@@ -31,8 +33,7 @@ func TestStrikes(t *testing.T) {
 	})
 }
 
-// TestStrikesOfEveryK walks the ladder to its end for every K, the slots filled
-// in order and, after a break of the window, out of order.
+// TestStrikesOfEveryK walks the ladder to its end for every K.
 func TestStrikesOfEveryK(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		for k := 1; k <= portsnare.MaxStrikes; k++ {
@@ -76,7 +77,7 @@ func TestConnectIsOneStrike(t *testing.T) {
 		for _, port := range []uint16{1001, 1002} {
 			go func() { done <- w.dial(ctx, source, port) }()
 		}
-		err := w.wire.Wait(t.Context(), 4, func(p netlab.Packet) bool {
+		err := w.wire.Wait(w.soon(), 4, func(p netlab.Packet) bool {
 			return p.Outgoing && p.Src == source && p.Flags == netlab.SYN
 		})
 		cancel()
@@ -157,28 +158,65 @@ func TestWindowSlides(t *testing.T) {
 	})
 }
 
+// TestRepeatedPortStaysOneHit: a port that is tried again within the window, and
+// again, is never counted anew.
+func TestRepeatedPortStaysOneHit(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		order := w.order("1001-1009/tcp", "")
+		order.Policy.Window = 2 * time.Second
+		w.set(order)
+		start := time.Now()
+		for n := range 4 {
+			time.Sleep(time.Until(start.Add(time.Duration(n) * 1200 * time.Millisecond))) // time itself is what is tested
+			w.syn(w.source(2), 1001)
+		}
+		w.noStrikes()
+	})
+}
+
 // TestFullMemory: what cannot be remembered must not be counted, or one port
 // would be counted again and again.
 func TestFullMemory(t *testing.T) {
 	for _, f := range []ipFamily{ipv4, ipv6} {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, f, Options{maxHits: 8})
+			const buckets = 64
+			w := newWorld(t, f, Options{hitBuckets: buckets})
 			w.set(w.order("1001-1009/tcp", ""))
-			for n := 2; n < 30; n++ {
-				for range 5 {
-					w.syn(w.source(n), 1001)
-				}
+			w.flood(1001, 100*buckets)
+			w.flood(1001, 100*buckets)
+			w.flood(1001, 100*buckets)
+			slot := familyOf(w.server).slot
+			if got := strings.Count(w.output("ipset", "save", slot(1)), "add "); got == 0 || got > buckets*perBucket {
+				t.Errorf("%d sources with a strike, want 1 to %d", got, buckets*perBucket)
+			}
+			if got := strings.Count(w.output("ipset", "save", slot(2)), "add "); got > 0 {
+				t.Errorf("%d sources with two strikes for one port", got)
 			}
 			if bans := w.bans(); len(bans) > 0 {
-				t.Errorf("banned for one port: %v", bans)
+				t.Errorf("%d sources banned for one port", len(bans))
 			}
-			late := w.source(40)
+			late := w.source(2)
 			w.syn(late, 1001, 1002, 1003, 1004)
 			w.wantBanned(late, false)
-			w.silent(w.source(5))
 		})
 	}
+}
+
+// flood sends one SYN to a trap from each of many forged sources.
+func (w *world) flood(port uint16, sources int) {
+	w.t.Helper()
+	s, err := w.Scanner.NewSender()
+	w.check(err)
+	defer s.Close()
+	for n := range sources {
+		from := netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
+		if w.server.Is6() {
+			from = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xf, byte(n >> 8), byte(n), 0, 15: 1})
+		}
+		w.check(s.Send(netlab.Packet{Src: from, SrcPort: 40000, Dst: w.server, DstPort: port, Flags: netlab.SYN}))
+	}
+	w.check(w.Fence(w.soon(), w.scanner))
 }
 
 // TestAllowed: allowed sources neither count nor are shut out, and lose the ban

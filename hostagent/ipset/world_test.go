@@ -142,7 +142,7 @@ func (w *world) send(p netlab.Packet) {
 // everything before has been dealt with. From any port if it is 0.
 func (w *world) answers(to netip.Addr, port uint16) []netlab.Packet {
 	w.t.Helper()
-	w.check(w.Fence(w.t.Context(), w.scanner))
+	w.check(w.Fence(w.soon(), w.scanner))
 	found, err := w.wire.Packets(func(p netlab.Packet) bool {
 		return !p.Outgoing && p.Dst == to && (port == 0 || p.SrcPort == port)
 	})
@@ -200,6 +200,39 @@ func (w *world) bans() map[netip.Prefix]time.Time {
 		return err
 	})
 	return until
+}
+
+// hits returns the ports that the kernel remembers of a source.
+func (w *world) hits(from netip.Addr) (ports []string) {
+	w.t.Helper()
+	f := familyOf(from)
+	entry := "add " + f.set("hit") + " " + f.entries([]netip.Prefix{portsnare.BanPrefix(from)})[0] + ","
+	for line := range strings.Lines(w.output("ipset", "save", f.set("hit"))) {
+		if port, ok := strings.CutPrefix(line, entry); ok {
+			ports = append(ports, strings.Fields(port)[0])
+		}
+	}
+	return ports
+}
+
+// wantDropped fails the test unless so many packets of a banned source have been
+// dropped.
+func (w *world) wantDropped(from netip.Addr, want uint64) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) error {
+		dropped, err := w.b.Dropped(ctx)
+		if got := dropped[portsnare.BanPrefix(from)]; got != want {
+			w.t.Errorf("%d packets of %s dropped, want %d", got, from, want)
+		}
+		return err
+	})
+}
+
+// soon returns a context for what takes no time unless something is wrong.
+func (w *world) soon() context.Context {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	w.t.Cleanup(cancel)
+	return ctx
 }
 
 // output runs a program on the server and returns what it says, without
