@@ -1,0 +1,9 @@
+package vultr
+
+import "time"
+
+// SetTimeout shortens the time that one call may take.
+func (f *Firewall) SetTimeout(d time.Duration) { f.timeout = d }
+
+// SetPage makes a list come in pages of n rules.
+func (f *Firewall) SetPage(n int) { f.page = n }
