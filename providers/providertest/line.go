@@ -81,6 +81,7 @@ func (l *Line) RoundTrip(r *http.Request) (*http.Response, error) {
 			reply.Header.Set("Content-Type", "application/json; charset=utf-8")
 			return reply, nil
 		}
+		_ = reply.Body.Close() // nobody will read it
 		return failure(r, fault)
 	default:
 		return failure(r, fault)
