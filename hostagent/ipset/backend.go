@@ -55,7 +55,9 @@ func New(opts Options) *Backend {
 
 // Check returns an error unless the backend can work here: of kind
 // [portsnare.Unavailable] if programs are missing or the kernel does not know
-// them, [portsnare.Denied] without CAP_NET_ADMIN. It changes nothing.
+// them, [portsnare.Denied] without CAP_NET_ADMIN, [portsnare.Conflict] if somebody
+// used the tables of iptables in a way that it does not understand. It changes
+// nothing.
 func (b *Backend) Check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -95,7 +97,8 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 }
 
 // Flush removes every trace of ours from the kernel and nothing else. Where
-// nothing is, it does nothing.
+// nothing is, it does nothing. The tables raw and mangle, which belong to
+// nobody, stay even if they are empty now.
 func (b *Backend) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -188,13 +191,8 @@ func (b *Backend) inspect(ctx context.Context) (state, error) {
 		if f.absent() {
 			continue
 		}
-		have.tables[i] = map[string]tableState{}
-		for _, table := range []string{"raw", "mangle"} {
-			text, err := b.opts.run.run(ctx, "", b.iptables(f, "-save"), "-t", table)
-			if err != nil {
-				return state{}, err
-			}
-			have.tables[i][table] = parseTable(text)
+		if have.tables[i], err = b.readTables(ctx, f); err != nil {
+			return state{}, err
 		}
 	}
 	have.reservable = unix.Access(reservedPath, unix.W_OK) == nil
@@ -202,6 +200,26 @@ func (b *Backend) inspect(ctx context.Context) (state, error) {
 		have.reserved, err = readReserved(reservedPath)
 	}
 	return have, err
+}
+
+// readTables reads our chains and the jumps to them.
+func (b *Backend) readTables(ctx context.Context, f family) (map[string]tableState, error) {
+	tables := map[string]tableState{}
+	for _, name := range []string{"raw", "mangle"} {
+		text, err := b.opts.run.run(ctx, "", b.iptables(f, "-save"), "-t", name)
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(text, "`"+name+"' is incompatible") { // all it says then, and no failure
+			return nil, &portsnare.Error{
+				Kind: portsnare.Conflict, Op: "read table", Subject: name + " of " + f.tool,
+				Err:  errors.New("it holds rules of nft that iptables cannot read"),
+				Hint: "move them to a table of their own; nft list ruleset shows them",
+			}
+		}
+		tables[name] = parseTable(text)
+	}
+	return tables, nil
 }
 
 // readSets reads the names of our sets and the content of some.
