@@ -1,0 +1,122 @@
+// Package nftables shuts scanners out with nft alone: one table of our own,
+// inet portsnare, beside those of the administrator, ufw, firewalld or Docker.
+// It carries out a [portsnare.Order] and keeps nothing to itself: what is in
+// force stands in the kernel, is read back before every change, and survives
+// the agent. It needs Linux 5.11 and nft 0.9.8 (socket wildcard).
+//
+// # The kernel program
+//
+// The names below are those of the chains and sets, without the digit of the
+// family. A source is an IPv4 address or an IPv6 /64. Untouched means that we
+// have no say: the packet goes on to the tables of others.
+//
+// A pure SYN (of FIN, SYN, RST, ACK only SYN) that did not come in by the
+// loopback interface meets the chain early, in prerouting before raw (-310),
+// before connection tracking has spent anything on it. The first that fits:
+//
+//	syn      source in ban -> banned
+//	         to trap_tcp -> trap
+//	         to hidden_tcp, alarm or delay on -> hidden
+//	banned   friend of that port -> untouched if the port is protected, else drop
+//	         allowed, or not addressed to this host -> untouched
+//	         else -> drop; the ban's counter has counted it
+//	trap     not addressed to this host, from an address of its own, or
+//	         allowed -> untouched
+//	         friend of that port -> drop, uncounted: it was protected before
+//	         a local socket takes it -> decided in late
+//	         this source hit this port before -> remember for longer, drop
+//	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
+//	strike   a strike in each of K-1 slots, TCP and no bait -> ban, log, drop
+//	         log, fill the smallest empty slot, drop
+//	hidden   not addressed to this host, from an address of its own, allowed,
+//	         or friend of that port -> untouched
+//	         alarm -> drop
+//	         delay: (source address, source port, port) in hasty -> again in hasty, drop
+//	                in grey -> drop if the source has a strike, else untouched
+//	                add it to grey and to hasty, drop; no room -> untouched
+//
+// K strikes take K-1 slots, and one where K is 1, for delay. A slot is a set of
+// sources whose entries run out after the window W. A strike goes to the
+// smallest slot that is empty, so the slots in which a source stands are its
+// hits within the last W, exactly: the window slides. A hit that cannot be
+// remembered is not counted, and nothing ever evicts a remembered hit, so one
+// port cannot be counted twice. The rules of one packet are not atomic against
+// those of another processor: first packets that arrive in the same fraction of
+// a microsecond may be miscounted.
+//
+// Delay waits for the retransmit of a SYN. A client's kernel repeats a SYN after
+// one second and from the same port, so what comes again while it stands in
+// hasty (700 ms, begun anew by every repetition) is a scanner's duplicate, and
+// what comes again while it stands in grey (30 s) and no longer in hasty is the
+// retransmit. Grey is not prolonged by repetitions. Any strike within W, bait
+// and UDP included, keeps the source out; a true duplicate sent after a second
+// (masscan --retries, nmap -g) is told from a client by nothing else.
+//
+// Everything else meets the chain late, in prerouting at mangle (-150), after
+// connection tracking, so that replies to our own and to forwarded connections
+// are known:
+//
+//	late     established or related -> talk
+//	         TCP to a trap -> stray
+//	         UDP, new, from a banned source to this host, not allowed -> drop
+//	         UDP to a trap -> udp
+//	stray    as the head of trap, a connection of ours -> untouched
+//	         else -> drop, uncounted
+//	udp      as trap, with socket rules of its own; its strikes never fire
+//
+// Where a cloud firewall stands in front, a service on a trap port was out of
+// reach before it became a trap, and stays so: stray exempts what is no SYN and
+// has a socket not bound to the wildcard, udp what is exempt from tracking and
+// has a socket. Without a cloud firewall any local socket exempts.
+//
+// What leaves meets the chain leave, in postrouting after source NAT (110),
+// where a published port of a container reads like a port of the host:
+//
+//	leave    a bare RST (of FIN, SYN, RST, ACK only RST) from a hidden port, or,
+//	         behind a cloud firewall, from a trap, of an address of this host,
+//	         not of an assured connection -> drop
+//	         TCP data of an assured connection made by the peer, from a
+//	         protected port, source and port in heard -> add to friend, or
+//	         keep for another FriendTime
+//
+// A bare RST is what a listening socket says to a segment that belongs to
+// nothing (RFC 9293, 3.10.7.2: sequence number from its ACK, so without ACK of
+// its own): it would tell an ACK, Maimon or SYN-ACK scan where a hidden port is.
+// A live connection resets with RST|ACK, and a port without a service refuses a
+// SYN with RST|ACK. So nothing that comes in for a hidden port is dropped as a
+// stray, and neither a connection that tracking has lost nor a SYN cookie can
+// suffer. FIN, NULL and XMAS probes a listening socket swallows by itself.
+//
+// # Friends
+//
+//	talk     TCP data of an assured connection made by the peer, to a protected
+//	         port of this host -> remember (source, port) in heard for a minute
+//
+// Then the service's next data to it makes the friend. Assured means that
+// tracking saw the handshake completed within the window, which takes our
+// sequence number; data are segments with PSH, which ends every write. So it
+// takes a client that spoke and a service that spoke after it. A handshake, a
+// banner that nobody answers, and anything UDP make no friend. Connection
+// accounting is not needed and not switched on.
+//
+// Friends of hidden and of public ports are kept in sets of their own
+// (friend_hidden, friend_public: by what the port was when they were learned)
+// so that the crowd at a public port leaves room for the others; a friend in
+// either is a friend. What is full learns nobody more.
+//
+// # Changes
+//
+// [Backend.Set] reads what stands, and makes what differs in one transaction:
+// the old program is in force until the new one is, and a kill leaves one or the
+// other. Hits, strikes, bans and friends stay where they are. Beside the
+// transaction there is only ip_local_reserved_ports: the set reserved records
+// which of those ports are ours, before they are added and until they are gone.
+//
+// A rule cannot be compared as text, because every version of nft prints it in
+// its own way. So each rule and each set of ours carries in its comment the
+// first digits of a SHA-256 of the text that made it. If the table is not as we
+// make it (a set of another form, a chain that is gone), it is replaced as a
+// whole, and bans and friends are carried over.
+//
+// [Backend.Flush] deletes the table.
+package nftables
