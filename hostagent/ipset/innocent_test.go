@@ -13,10 +13,10 @@ import (
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
-// peer listens on an address of the scanner and sends back what it gets.
-func (w *world) peer(at netip.AddrPort) {
+// peer listens somewhere and sends back what it gets.
+func (w *world) peer(where *netlab.Namespace, at netip.AddrPort) {
 	w.t.Helper()
-	l, err := w.Scanner.Listen("tcp", at.String())
+	l, err := where.Listen("tcp", at.String())
 	w.check(err)
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -76,7 +76,7 @@ func TestOwnConnection(t *testing.T) {
 
 func testOwnConnection(t *testing.T, w *world, cloud bool) {
 	peer := netip.AddrPortFrom(w.source(50), 8080)
-	w.peer(peer)
+	w.peer(w.Scanner, peer)
 	old, err := w.dialFrom(w.soon(), 1001, peer) // before anything is tracked
 	w.check(err)
 	defer old.Close()
@@ -125,6 +125,23 @@ func TestUntrackedPeerSpeaksFirst(t *testing.T) {
 	})
 }
 
+// TestBanSparesOldConnections: who is already served stays so, in case that his
+// address was forged.
+func TestBanSparesOldConnections(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		source, service := w.source(2), netip.AddrPortFrom(w.server, 443)
+		w.peer(w.Server, service)
+		w.set(w.order("1001-1009/tcp", ""))
+		c, err := w.Scanner.Dial(w.soon(), "tcp", source.String(), service.String())
+		w.check(err)
+		defer c.Close()
+		w.echo(c)
+		w.syn(source, 1001, 1002, 1003)
+		w.wantBanned(source, true)
+		w.echo(c)
+	})
+}
+
 // TestSimultaneousOpen: both ends send a SYN, which for us is one to a trap.
 func TestSimultaneousOpen(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
@@ -162,7 +179,7 @@ func TestForwarded(t *testing.T) {
 	w.check(w.Cloud.Route(guest.Masked(), w.server))
 	w.check(w.Server.Forward())
 	peer := netip.AddrPortFrom(w.source(50), 8080)
-	w.peer(peer)
+	w.peer(w.Scanner, peer)
 	w.output("iptables", "-t", "nat", "-A", "POSTROUTING", "-p", "tcp", "-d", peer.Addr().String(),
 		"-j", "MASQUERADE", "--to-ports", "1001")
 	w.set(w.order("1001-1009/tcp", ""))
