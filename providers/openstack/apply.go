@@ -14,13 +14,13 @@ import (
 )
 
 // Apply carries out a plan in the fewest writes: one for all that opens, and
-// one for each rule that closes. It opens first; where the quota has no room
-// for that it closes first, at the price of one write that was refused.
+// one for each rule that closes. It opens before it closes; where the quota has
+// no room for both it closes first, and no more than it must.
 //
-// Everything is looked at once more before the first write. What is gone
-// already needs no closing and is not in Done. What a write that fails was to
-// change is not in Done either, although the change may have been made where
-// only the reply was lost: the next Rules tells.
+// The group is read once more before the first write. What stands there by now
+// is not made again, what is gone needs no closing, and neither is in Done. What
+// a write that fails was to change is not in Done either, although the change
+// may have been made where only the reply was lost: the next Rules tells.
 //
 // A plan that would close a rule without our mark is [portsnare.Invalid] and
 // changes nothing.
@@ -33,20 +33,40 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	if err != nil {
 		return done, err
 	}
+	opens := missing(group, plan.Open)
 	closes, err := standing(group, plan.Close)
 	if err != nil {
 		return done, err
 	}
-	opens := distinct(plan.Open)
-	err = f.open(ctx, group, opens, &done)
-	if errors.Is(err, portsnare.LimitExceeded) && len(closes) > 0 {
-		if err = f.closeAll(ctx, closes, &done); err == nil {
-			err = f.open(ctx, group, opens, &done)
-		}
-	} else if err == nil {
-		err = f.closeAll(ctx, closes, &done)
+	first, err := f.closeFirst(ctx, group, len(opens), len(closes))
+	if err != nil {
+		return done, err
 	}
-	return done, err
+	if err := f.closeAll(ctx, closes[:first], &done); err != nil {
+		return done, err
+	}
+	if err := f.open(ctx, group, opens, &done); err != nil {
+		return done, err
+	}
+	return done, f.closeAll(ctx, closes[first:], &done)
+}
+
+// closeFirst returns how many of the rules to close have to go before there is
+// room for those to be made. Where there is none even then, it is 0: Neutron
+// shall refuse before anything has changed.
+func (f *Firewall) closeFirst(ctx context.Context, group *groups.SecGroup, opens, closes int) (int, error) {
+	if opens == 0 || closes == 0 {
+		return 0, nil
+	}
+	quota, used, err := f.usage(ctx, group.ProjectID)
+	if err != nil {
+		return 0, err
+	}
+	short := used + opens - quota
+	if quota < 0 || short < 0 || short > closes {
+		return 0, nil
+	}
+	return short, nil
 }
 
 // check is the first gate before a write: whatever made the plan, only a rule
@@ -71,6 +91,23 @@ func (f *Firewall) check(plan portsnare.Plan) error {
 		}
 	}
 	return nil
+}
+
+// missing returns the openings that no rule of the group admits in just the same
+// form, each once: Neutron refuses to make a rule twice.
+func missing(group *groups.SecGroup, openings []portsnare.Opening) []portsnare.Opening {
+	there := make(map[portsnare.Opening]bool)
+	for _, r := range toRules(group.Rules) {
+		there[r.Opening] = true
+	}
+	var absent []portsnare.Opening
+	for _, o := range openings {
+		if !there[o] {
+			absent = append(absent, o)
+		}
+		there[o] = true
+	}
+	return absent
 }
 
 // standing is the second gate: it returns those of the rules to close that stand
@@ -130,16 +167,4 @@ func (f *Firewall) closeAll(ctx context.Context, closes [][]portsnare.Rule, done
 		}
 	}
 	return nil
-}
-
-// distinct returns the openings without repetition: Neutron refuses a call that
-// asks for a rule twice.
-func distinct(openings []portsnare.Opening) []portsnare.Opening {
-	var first []portsnare.Opening
-	for _, o := range openings {
-		if !slices.Contains(first, o) {
-			first = append(first, o)
-		}
-	}
-	return first
 }
