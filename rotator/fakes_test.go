@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // world is everything outside a controller: a firewall, hosts and a disk. It
@@ -197,7 +198,7 @@ func testGroup() Group {
 	return Group{
 		Name: "web", Hosts: []string{"web-1", "web-2"}, Protected: protected,
 		Sources:  portsnare.AnySource(),
-		Traps:    Spec{Neighbours: 8, Radius: 16, Bait: 10, Openings: 30, Ports: 400},
+		Traps:    placement.Wish{Spec: placement.Spec{Neighbours: 8, Radius: 16, Bait: 10, Openings: 30, Ports: 400}},
 		Policy:   portsnare.DefaultPolicy(),
 		Schedule: Schedule{Min: 10 * time.Minute, Max: 20 * time.Minute},
 		Grace:    10 * time.Second, ReportTimeout: 30 * time.Second, OnMissing: Hold,

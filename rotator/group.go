@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // Firewall is a cloud firewall as far as a rotation needs it. The mark of the
@@ -65,7 +66,7 @@ type Group struct {
 	Avoid         portsnare.PortSet
 	Sources       []portsnare.Source // whom the traps are opened to
 	Allow         []netip.Prefix
-	Traps         Spec
+	Traps         placement.Wish
 	Policy        portsnare.Policy
 	Schedule      Schedule
 	Grace         time.Duration // between the cloud's closing and the hosts' disarming

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // Preview is a rotation that was drawn and not carried out. The real one will
@@ -16,9 +17,13 @@ type Preview struct {
 	Used   int            `json:"used"`   // port ranges of ours after the rotation
 	Budget int            `json:"budget"` // port ranges that there is room for
 	Traps  int            `json:"traps"`  // ports
-	// Chance that one source that scans all ports in random order meets a given
-	// protected port before its ban: K/(T+1) with T traps that can fire.
-	Chance float64 `json:"chance"`
+	// Outlook is what such trap sets are worth, and Others what they would be
+	// with fewer and with more ports exposed, where the traps are chosen
+	// automatically.
+	Outlook placement.Outlook   `json:"outlook"`
+	Others  []placement.Outlook `json:"others,omitempty"`
+	// Warnings are what no trap set can do here.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NewPreview reads the firewall, changes nothing, and says what a rotation
@@ -29,9 +34,14 @@ func NewPreview(ctx context.Context, group Group, firewall Firewall, rng *rand.R
 	if err != nil {
 		return Preview{}, err
 	}
-	ours, foreign := portsnare.Ours(rules, group.Mark())
+	ours, _ := portsnare.Ours(rules, group.Mark())
 	s := state{Current: portsnare.TrapSet{Traps: portsnare.Traps{Secret: portsnare.OpenPorts(ours)}}}
 	if err := r.begin(ctx, &s); err != nil {
+		return Preview{}, err
+	}
+	strikes, terrain := group.Policy.Strikes, r.terrain(&s, rules, limits)
+	spec, err := group.Traps.On(terrain, strikes)
+	if err != nil {
 		return Preview{}, err
 	}
 	to := s.Pending.To
@@ -40,9 +50,12 @@ func NewPreview(ctx context.Context, group Group, firewall Firewall, rng *rand.R
 		Plan:   portsnare.Diff(rules, group.wanted(to.Ports().Ranges())),
 		Way:    s.Pending.Way,
 		Used:   len(to.Ports().Ranges()),
-		Budget: limits.Budget(foreign, group.Sources...),
+		Budget: terrain.Budget,
 		Traps:  to.Ports().Len(),
-		Chance: min(1, float64(group.Policy.Strikes)/float64(to.Firing().Len()+1)),
+
+		Outlook:  spec.Outlook(terrain, strikes),
+		Others:   group.Traps.Alternatives(terrain, strikes),
+		Warnings: spec.Warnings(terrain, strikes),
 	}, nil
 }
 

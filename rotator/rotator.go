@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // Rotator rotates the traps of one group. Its methods may be called from any
@@ -33,7 +34,7 @@ type Config struct {
 	Firewall Firewall
 	Fleet    Fleet
 	Store    Store
-	Rand     *rand.Rand // SecureRand outside tests
+	Rand     *rand.Rand // placement.SecureRand outside tests
 	Logger   *slog.Logger
 	Metrics  *Metrics
 }
@@ -97,19 +98,30 @@ func (r *Rotator) begin(ctx context.Context, s *state) error {
 		return err
 	}
 	s.retire(r.group.Protected, time.Now())
-	_, foreign := portsnare.Ours(rules, r.group.Mark())
-	budget := limits.Budget(foreign, r.group.Sources...)
-	traps, err := Draw(r.rng, r.group.Traps, Terrain{
-		Hidden: r.group.Protected.Minus(r.group.Public),
-		Avoid:  r.avoid(s, foreign),
-		Budget: budget,
-	})
+	terrain := r.terrain(s, rules, limits)
+	spec, err := r.group.Traps.On(terrain, r.group.Policy.Strikes)
+	if err != nil {
+		return err
+	}
+	traps, err := placement.Draw(r.rng, spec, terrain)
 	if err != nil {
 		return err
 	}
 	to := portsnare.TrapSet{Generation: s.Current.Generation + 1, Traps: traps}
-	s.Pending = &rotation{To: to, Way: portsnare.ChooseWay(s.Current, to, budget, limits.InPlace)}
+	s.Pending = &rotation{To: to, Way: portsnare.ChooseWay(s.Current, to, terrain.Budget, limits.InPlace)}
 	return nil
+}
+
+// terrain returns what the next draw has to respect.
+func (r *Rotator) terrain(s *state, rules []portsnare.Rule, limits portsnare.Limits) placement.Terrain {
+	_, foreign := portsnare.Ours(rules, r.group.Mark())
+	return placement.Terrain{
+		Hidden:   r.group.Protected.Minus(r.group.Public),
+		Avoid:    r.avoid(s, foreign),
+		Budget:   limits.Budget(foreign, r.group.Sources...),
+		Previous: s.Current.Traps,
+		Overlap:  !limits.InPlace,
+	}
 }
 
 // avoid returns every port that must not become a trap.

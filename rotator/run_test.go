@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // runFor runs a controller for d of the bubble's time.
@@ -118,15 +119,18 @@ func TestPreviewChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		group := testGroup()
-		first, err := NewPreview(t.Context(), group, w, SecureRand())
+		first, err := NewPreview(t.Context(), group, w, placement.SecureRand())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(first.Plan.Open) == 0 || len(first.Plan.Close) != 0 || first.Used > first.Budget || w.writes != 0 || len(w.disk) != 0 {
 			t.Errorf("preview %+v, %d writes", first, w.writes)
 		}
-		if first.Chance <= 0 || first.Chance > 0.02 {
-			t.Errorf("chance %v", first.Chance)
+		if o := first.Outlook; o.Random <= 0 || o.Random > 0.02 || o.Exposed != first.Traps || first.Others != nil {
+			t.Errorf("outlook %+v of %d traps, others %v", o, first.Traps, first.Others)
+		}
+		if len(first.Warnings) != 1 { // 22/tcp comes first with every scanner
+			t.Errorf("warnings %q", first.Warnings)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/portsnare/portsnare/providers/aws"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/hub"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // controller is what `portsnare run` runs: one hub, and a rotator a group.
@@ -58,7 +59,7 @@ func newController(ctx context.Context, cfg config.Config, log *slog.Logger, reg
 		}
 		c.rotators[g.Name] = rotator.New(rotator.Config{
 			Group: groupOf(g), Firewall: firewalls[g.Name], Fleet: c.hub, Store: c.hub,
-			Rand: rotator.SecureRand(), Logger: log, Metrics: metrics,
+			Rand: placement.SecureRand(), Logger: log, Metrics: metrics,
 		})
 	}
 	return c, nil
@@ -91,12 +92,20 @@ func groupOf(g config.Group) rotator.Group {
 		Name: g.Name, Hosts: g.Hosts,
 		Protected: g.Protected(), Public: g.Public, Avoid: g.Avoid,
 		Sources: g.Sources, Allow: g.Allow, Policy: g.Policy,
-		Traps: rotator.Spec{
-			Neighbours: g.Traps.Neighbours, Radius: g.Traps.Radius, Bait: g.Traps.Bait,
-			Openings: g.Traps.Secret.Openings, Ports: g.Traps.Secret.Ports,
-		},
+		Traps:    wishOf(g.Traps),
 		Schedule: rotator.Schedule{Min: g.Rotate.Min, Max: g.Rotate.Max, Cron: g.Rotate.Cron},
 		Grace:    g.Grace, ReportTimeout: g.ReportTimeout, OnMissing: rotator.OnMissing(g.OnMissing),
 		Repair: g.Repair, CloudFirewall: true,
+	}
+}
+
+// wishOf turns what the configuration says of traps into what is drawn by.
+func wishOf(t config.Traps) placement.Wish {
+	return placement.Wish{
+		Auto: t.Auto, Limits: t.Limits,
+		Spec: placement.Spec{
+			Neighbours: t.Neighbours, Radius: t.Radius, Bait: t.Bait,
+			Openings: t.Secret.Openings, Ports: t.Secret.Ports, Keep: t.Keep,
+		},
 	}
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 func newPlan(a *app) *cobra.Command {
@@ -16,8 +18,10 @@ func newPlan(a *app) *cobra.Command {
 		Use:   "plan [GROUP]",
 		Short: "Show what a rotation would change, and change nothing",
 		Long: `Reads the cloud firewall and draws a trap set as a rotation would; the rotation
-itself will draw another. Lines that begin with + would be opened, those with -
-closed. Exit code 3 says that there are changes, as there always are.`,
+itself will draw another. A table says how likely one scanning source is to reach
+a given protected port, and how many packets must be forged to have somebody else
+banned, now and with other settings. Lines that begin with + would be opened,
+those with - closed. Exit code 3 says that there are changes, as there always are.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -39,7 +43,7 @@ closed. Exit code 3 says that there are changes, as there always are.`,
 			if err != nil {
 				return err
 			}
-			preview, err := rotator.NewPreview(c.Context(), groupOf(g), firewall, rotator.SecureRand())
+			preview, err := rotator.NewPreview(c.Context(), groupOf(g), firewall, placement.SecureRand())
 			if err != nil {
 				return err
 			}
@@ -70,13 +74,39 @@ func (p planAnswer) pending() error {
 // WriteText implements cli.Answer.
 func (p planAnswer) WriteText(w io.Writer) error {
 	for _, preview := range p.Plans {
-		_, err := fmt.Fprintf(w, "%s: %d to open, %d to close (%s); %d of %d openings used, %d traps\n"+
-			"a scan of all ports in random order gets through with a chance of %.2f %%\n%s",
-			preview.Group, len(preview.Plan.Open), len(preview.Plan.Close), preview.Way,
-			preview.Used, preview.Budget, preview.Traps, 100*preview.Chance, preview.Plan)
+		_, err := fmt.Fprintf(w, "%s: %d to open, %d to close (%s); %d of %d openings used, %d traps\n",
+			preview.Group, len(preview.Plan.Open), len(preview.Plan.Close), preview.Way, preview.Used, preview.Budget, preview.Traps)
+		for _, warning := range preview.Warnings {
+			fmt.Fprintf(w, "warning: %s\n", warning)
+		}
+		if err == nil {
+			err = writeTradeOff(w, preview)
+		}
+		if err == nil {
+			_, err = io.WriteString(w, preview.Plan.String())
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// writeTradeOff shows what the trap sets are worth beside what they would be
+// with fewer and with more ports exposed: the chance of one source to reach a
+// given protected port, and what it takes to have somebody else banned.
+func writeTradeOff(w io.Writer, p rotator.Preview) error {
+	table := cli.NewTable(w, "EXPOSED", "RANDOM ORDER", "NMAP", "SWEEP OF 100", "FORGED", "BITS", "")
+	row := func(o placement.Outlook, note string) {
+		table.Row(fmt.Sprintf("%d ports", o.Exposed), percent(o.Random), percent(o.Nmap), percent(o.Sweep),
+			fmt.Sprintf("%.0f packets", o.Far), fmt.Sprintf("%.0f", o.Bits.Total()), note)
+	}
+	row(p.Outlook, "as configured")
+	for _, o := range p.Others {
+		row(o, "traps: {exposed: "+strconv.Itoa(o.Exposed)+", forged: "+strconv.Itoa(int(o.Far))+"}")
+	}
+	return table.Flush()
+}
+
+// percent writes a probability.
+func percent(p float64) string { return fmt.Sprintf("%.2f %%", 100*p) }

@@ -120,9 +120,20 @@ func checkGroup(m mapping, g *Group) {
 	if g.Protected().Empty() {
 		m.missing("protect", "at least one port here or under public")
 	}
+	if t := g.Traps; t.Auto && !t.Limits.Suffice(g.Policy.Strikes) {
+		m.at("traps", "policy").problemf("at most %d ports exposed and at least %d forged packets a victim leave too few traps for %d strikes",
+			t.Limits.Exposed, t.Limits.Forged, g.Policy.Strikes)
+	}
 }
 
+// checkTraps also finds out whether a class of traps is spelt out.
 func checkTraps(m mapping, t *Traps) {
+	t.Auto = m.node == m.at("neighbours", "radius", "bait", "secret")
+	for _, name := range []string{"exposed", "forged"} {
+		if n, set := m.values[name]; set && !t.Auto {
+			n.problemf("a limit of what is chosen automatically: want it without neighbours, radius, bait and secret")
+		}
+	}
 	if t.Neighbours >= 2*t.Radius {
 		m.at("neighbours", "radius").problemf("%d neighbours within %d ports to either side can be guessed: want fewer than %d", t.Neighbours, t.Radius, 2*t.Radius)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // DefaultPath is where the configuration is unless somebody says otherwise.
@@ -83,8 +84,11 @@ func (g Group) Protected() portsnare.PortSet { return g.Protect.Union(g.Public) 
 
 // Traps is how many traps a group has, by class.
 type Traps struct {
-	Neighbours int // beside each protected port
-	Radius     int // how far from it they may lie, in ports
+	Auto       bool             // the rest, save Limits and Keep, is to be chosen
+	Limits     placement.Limits // within which
+	Keep       float64          // share that the next set takes over
+	Neighbours int              // beside each protected port
+	Radius     int              // how far from it they may lie, in ports
 	Bait       int
 	Secret     Secret
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -61,7 +63,7 @@ func TestEveryKey(t *testing.T) {
 			Protect: ports(t, "22/tcp,8443/tcp"), Public: ports(t, "443/tcp,443/udp"),
 			Avoid: ports(t, "25/tcp,6000-6063/tcp"), Hosts: []string{"web-1", "web-2"},
 			Rotate: Rotation{Cron: "*/15 * * * *"},
-			Traps:  Traps{Neighbours: 4, Radius: 32, Bait: 0, Secret: Secret{20, 100}},
+			Traps:  Traps{Limits: placement.DefaultLimits(), Keep: 0.5, Neighbours: 4, Radius: 32, Bait: 0, Secret: Secret{20, 100}},
 			Policy: strict,
 			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"),
 				netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")},
@@ -71,7 +73,7 @@ func TestEveryKey(t *testing.T) {
 			Name: "db", Provider: account, Firewall: "sg-12345678",
 			Protect: ports(t, "5432/tcp"), Hosts: []string{"db-1"},
 			Rotate:  Rotation{Min: 15 * time.Minute, Max: 15 * time.Minute},
-			Traps:   Traps{Neighbours: 8, Radius: 16, Bait: 10, Secret: Secret{30, 400}},
+			Traps:   Traps{Auto: true, Limits: placement.DefaultLimits(), Neighbours: 8, Radius: 16, Bait: 10, Secret: Secret{30, 400}},
 			Policy:  strict, // by alias
 			Sources: portsnare.AnySource(),
 			Grace:   10 * time.Second, ReportTimeout: 30 * time.Second, OnMissing: Hold, Repair: time.Minute,
@@ -98,7 +100,7 @@ state: /var/lib/portsnare
 link: {listen: ":4222"}
 log: {level: info, format: text}
 `
-	inGroup := `, rotate: 10m-20m, traps: {neighbours: 8, radius: 16, bait: 10, secret: {openings: 30, ports: 400}},
+	inGroup := `, rotate: 10m-20m, traps: {exposed: 512, forged: 128, keep: 0},
     policy: {strikes: 3, window: 1h, ban: 10m..24h, delay: off}, sources: [0.0.0.0/0, ::/0],
     grace: 10s, report_timeout: 30s, on_missing: hold, repair: 1m}`
 	implicit, err := Parse("short", []byte(short))
@@ -114,6 +116,32 @@ log: {level: info, format: text}
 	}
 	if got := implicit.Groups[0].Policy; got != portsnare.DefaultPolicy() {
 		t.Errorf("policy %+v: want the default of the domain, %+v", got, portsnare.DefaultPolicy())
+	}
+}
+
+// TestAuto: traps are chosen unless a class is spelt out; "auto" says so.
+func TestAuto(t *testing.T) {
+	const text = "providers: {tokyo: {kind: aws}}\ngroups:\n" +
+		"  web: {provider: tokyo, firewall: sg-12345678, protect: [22/tcp], hosts: [web-1], traps: %s}\n"
+	for _, tt := range []struct {
+		traps string
+		want  Traps
+	}{
+		{"auto", Traps{Auto: true, Limits: placement.DefaultLimits()}},
+		{"{}", Traps{Auto: true, Limits: placement.DefaultLimits()}},
+		{"{exposed: 1024, forged: 64, keep: 0.25}", Traps{Auto: true, Limits: placement.Limits{Exposed: 1024, Forged: 64}, Keep: 0.25}},
+		{"{bait: 10}", Traps{Limits: placement.DefaultLimits()}},
+		{"{neighbours: 8, keep: 0.8}", Traps{Limits: placement.DefaultLimits(), Keep: 0.8}},
+	} {
+		c, err := Parse("portsnare.yaml", fmt.Appendf(nil, text, tt.traps))
+		if err != nil {
+			t.Errorf("traps: %s: %v", tt.traps, err)
+			continue
+		}
+		tt.want.Neighbours, tt.want.Radius, tt.want.Bait, tt.want.Secret = 8, 16, 10, Secret{30, 400}
+		if diff := cmp.Diff(tt.want, c.Groups[0].Traps); diff != "" {
+			t.Errorf("traps: %s: -want +got\n%s", tt.traps, diff)
+		}
 	}
 }
 

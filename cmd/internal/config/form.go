@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // form is how a single value is written: what is wanted, in words, and how to
@@ -50,6 +51,12 @@ func number(low, high int) form[int] {
 		return n, err == nil && low <= n && n <= high
 	})
 }
+
+// share is a part of a whole.
+var share = formOf(fmt.Sprintf("0 to %v", placement.MaxKeep), func(s string) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil && 0 <= v && v <= placement.MaxKeep
+})
 
 // word is one of a few words, each of which stands for a value.
 func word[V any](words []string, values ...V) form[V] {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // The tables below are the format of the configuration.
@@ -61,7 +62,8 @@ var groupKeys = section[Group]{keys: []key[Group]{
 		host, addHost),
 	one(Key{Name: "rotate", Default: "10m-20m", Doc: "When the traps move. Between two durations the moment is random."},
 		rotation, func(g *Group, v Rotation) { g.Rotate = v }),
-	inside("traps", trapKeys, func(g *Group) *Traps { return &g.Traps }),
+	insideOr("auto", Key{Name: "traps", Doc: "How many traps of which class. auto: what fits the firewall's limit, the protected ports and the policy best, as it also is where neighbours, radius, bait and secret are all absent."},
+		trapKeys, func(g *Group) *Traps { return &g.Traps }),
 	inside("policy", policyKeys, func(g *Group) *portsnare.Policy { return &g.Policy }),
 	many(Key{Name: "allow", Doc: "Sources that are never banned and never counted."},
 		prefix, func(_ node, g *Group, v netip.Prefix) { g.Allow = append(g.Allow, v) }),
@@ -78,6 +80,12 @@ var groupKeys = section[Group]{keys: []key[Group]{
 }, check: checkGroup}
 
 var trapKeys = section[Traps]{keys: []key[Traps]{
+	one(Key{Name: "exposed", Default: strconv.Itoa(limits.Exposed), Doc: "auto only: the most ports of all classes that are open at a time."},
+		number(1, 65535), func(t *Traps, v int) { t.Limits.Exposed = v }),
+	one(Key{Name: "forged", Default: strconv.Itoa(limits.Forged), Doc: "auto only: how many packets somebody must at least forge, on average, to have another source banned."},
+		number(1, 65535), func(t *Traps, v int) { t.Limits.Forged = v }),
+	one(Key{Name: "keep", Default: "0", Doc: "Share of the traps that the next set takes over, for clouds where writes are dear. What is kept can be known: docs/placement.md has the price."},
+		share, func(t *Traps, v float64) { t.Keep = v }),
 	one(Key{Name: "neighbours", Default: "8", Doc: "Traps around each protected port that is not public, both sides together."},
 		number(0, maxRadius), func(t *Traps, v int) { t.Neighbours = v }),
 	one(Key{Name: "radius", Default: "16", Doc: "How far from that port they may lie, in ports. More than half the neighbours, so that nobody can tell which ports they are."},
@@ -108,4 +116,7 @@ var policyKeys = section[portsnare.Policy]{keys: []key[portsnare.Policy]{
 		delay, func(*portsnare.Policy, bool) {}),
 }}
 
-var defaults = portsnare.DefaultPolicy()
+var (
+	defaults = portsnare.DefaultPolicy()
+	limits   = placement.DefaultLimits()
+)

@@ -30,7 +30,8 @@ type section[T any] struct {
 type key[T any] struct {
 	Key
 	read  func(n node, to *T)
-	inner []Key // those of the mapping under this key
+	inner []Key  // those of the mapping under this key
+	word  string // what may stand there instead of the mapping, for its defaults
 }
 
 // mapping is a mapping that has been read: its values by key.
@@ -104,12 +105,13 @@ func (s section[T]) names() []string {
 func (s section[T]) document(prefix string) []Key {
 	var keys []Key
 	for _, k := range s.keys {
-		if k.inner == nil {
+		name := k.Name
+		if k.inner == nil || k.word != "" {
 			k.Name = prefix + k.Name
 			keys = append(keys, k.Key)
 		}
 		for _, inner := range k.inner {
-			inner.Name = prefix + k.Name + "." + inner.Name
+			inner.Name = prefix + name + "." + inner.Name
 			keys = append(keys, inner)
 		}
 	}
@@ -149,6 +151,26 @@ func inside[T, V any](name string, s section[V], field func(*T) *V) key[T] {
 		Key:   Key{Name: name, Default: "{}"},
 		read:  func(n node, to *T) { readSection(n, s, field(to)) },
 		inner: s.document(""),
+	}
+}
+
+// insideOr is like inside, and takes a word for a mapping without a key.
+func insideOr[T, V any](word string, k Key, s section[V], field func(*T) *V) key[T] {
+	k.Want, k.Default = word+", or keys, each with a value", word
+	return key[T]{
+		Key: k,
+		read: func(n node, to *T) {
+			if text, ok := n.body.(*ast.StringNode); ok && text.Value == word {
+				n.body = written("{}")
+			}
+			if _, mapped := n.body.(*ast.MappingNode); !mapped {
+				n.unfit(k.Want)
+				return
+			}
+			readSection(n, s, field(to))
+		},
+		inner: s.document(""),
+		word:  word,
 	}
 }
 

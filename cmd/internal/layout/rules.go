@@ -30,7 +30,11 @@ func folders(s *source) {
 	}
 }
 
-// arrows: all may import the top, cmd may import all, nobody else anybody.
+// parts are packages that belong to the one above them, which may import them.
+var parts = []string{"rotator/placement"}
+
+// arrows: all may import the top, cmd may import all, nobody else anybody but
+// its own parts.
 func arrows(s *source) {
 	if s.isTest() || area(s.folder()) == "cmd" {
 		return
@@ -38,7 +42,7 @@ func arrows(s *source) {
 	s.imports(func(at token.Pos, imported string) {
 		folder, ours := strings.CutPrefix(imported, module+"/")
 		switch {
-		case !ours:
+		case !ours, slices.Contains(parts, folder) && path.Dir(folder) == s.folder():
 		case area(folder) == area(s.folder()):
 			s.breach(at, "imports its sibling %s: want both joined in cmd", folder)
 		default:

@@ -1,4 +1,4 @@
-package rotator
+package placement
 
 import (
 	crand "crypto/rand"
