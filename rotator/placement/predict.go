@@ -35,7 +35,7 @@ type layout struct {
 	Spec
 	size   int   // ports on the ring of the secret class
 	others int   // ports that are not on it, traps of other classes included
-	widths []int // of the secret ranges, on average
+	means  []int // of the widths of the secret ranges
 }
 
 func (s Spec) layout(t Terrain) layout {
@@ -46,7 +46,7 @@ func (s Spec) layout(t Terrain) layout {
 	l.Ports = min(l.Ports, l.size)
 	l.Openings = min(l.Openings, l.Ports)
 	if l.Openings > 0 {
-		l.widths = meanWidths(l.size, l.Openings, l.Ports)
+		l.means = meanWidths(l.size, l.Openings, l.Ports)
 	}
 	return l
 }
@@ -78,8 +78,8 @@ func runBits(size, n, runs int) float64 {
 
 // secretBits adds up the widths and the places in the strata.
 func (l layout) secretBits() (bits float64) {
-	for i := 0; i+1 < len(l.widths); i += 2 {
-		bits += math.Log2(float64(2*swing(l.size, l.Openings, l.widths, i) + 1))
+	for i := 0; i < len(l.means); i += 2 {
+		bits += math.Log2(float64(2*swing(l.size, l.means, i) + 1))
 	}
 	l.eachWidth(func(i, width int, p float64) {
 		from, to := stratum(l.size, l.Openings, i)
@@ -91,11 +91,8 @@ func (l layout) secretBits() (bits float64) {
 // eachWidth calls visit with each width that range i can have, and its
 // probability.
 func (l layout) eachWidth(visit func(i, width int, p float64)) {
-	for i, mean := range l.widths {
-		h := 0
-		if pair := i &^ 1; pair+1 < len(l.widths) {
-			h = swing(l.size, l.Openings, l.widths, pair)
-		}
+	for i, mean := range l.means {
+		h := swing(l.size, l.means, i)
 		for shift := -h; shift <= h; shift++ {
 			visit(i, mean+shift, 1/float64(2*h+1))
 		}
@@ -137,8 +134,7 @@ func (s Spec) Stretch(t Terrain, strikes int) int {
 	if l.Openings == 0 {
 		return 0
 	}
-	least := l.Ports
-	l.eachWidth(func(_, width int, _ float64) { least = min(least, width) })
+	least := leastWidth(l.size, l.means)
 	if least == 0 || l.Openings*least < strikes {
 		return 0
 	}

@@ -83,15 +83,17 @@ func drawSecret(rng *rand.Rand, spec Spec, r ring, previous portsnare.PortSet, o
 // random point of the ring, which makes every port equally likely.
 func spread(rng *rand.Rand, r ring, n, ports int, share float64, previous portsnare.PortSet) portsnare.PortSet {
 	origin := rng.IntN(r.size)
+	means := meanWidths(r.size, n, ports)
 	old := inherit(r, origin, n, share, previous)
-	widths := drawWidths(rng, r.size, n, ports)
+	least := leastWidth(r.size, means)
+	widths := drawWidths(rng, r.size, means)
 	total := ports
 	ranges := make([]portsnare.PortRange, 0, n+4)
 	for i, width := range widths {
 		first, last := stratum(r.size, n, i)
 		if candidates := old[i]; len(candidates) > 0 && rng.Float64() < share*6/5 { // see MaxKeep
 			kept := candidates[rng.IntN(len(candidates))]
-			if total+kept.width-width <= ports {
+			if kept.width >= least && total+kept.width-width <= ports {
 				total += kept.width - width
 				ranges = r.appendPorts(ranges, kept.start, kept.width)
 				continue
@@ -142,22 +144,36 @@ func meanWidths(size, n, ports int) []int {
 }
 
 // drawWidths draws the widths. What one of a pair gains the other loses.
-func drawWidths(rng *rand.Rand, size, n, ports int) []int {
-	widths := meanWidths(size, n, ports)
-	for i := 0; i+1 < n; i += 2 {
-		h := swing(size, n, widths, i)
+func drawWidths(rng *rand.Rand, size int, means []int) []int {
+	widths := slices.Clone(means)
+	for i := 0; i+1 < len(means); i += 2 {
+		h := swing(size, means, i)
 		shift := rng.IntN(2*h+1) - h
 		widths[i], widths[i+1] = widths[i]+shift, widths[i+1]-shift
 	}
 	return widths
 }
 
-// swing returns by how much the widths i and i+1 may differ from their mean.
-func swing(size, n int, widths []int, i int) int {
-	h := min(widths[i], widths[i+1]) / 2
-	for j := i; j <= i+1; j++ {
-		first, last := stratum(size, n, j)
-		h = min(h, last-first-widths[j])
+// swing returns by how much the width i, and with it its partner, may differ
+// from the mean: both stay at half at least, and within their strata.
+func swing(size int, means []int, i int) int {
+	i &^= 1
+	if i+1 == len(means) {
+		return 0 // the last of an odd number has no partner
 	}
-	return max(0, h)
+	h := min(means[i], means[i+1]) / 2
+	for j := i; j <= i+1; j++ {
+		first, last := stratum(size, len(means), j)
+		h = min(h, last-first-means[j])
+	}
+	return h
+}
+
+// leastWidth returns the smallest width that can be drawn.
+func leastWidth(size int, means []int) int {
+	least := maxPort
+	for i, mean := range means {
+		least = min(least, mean-swing(size, means, i))
+	}
+	return least
 }
