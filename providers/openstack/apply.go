@@ -126,7 +126,8 @@ func standing(group *groups.SecGroup, closes []portsnare.Rule) ([][]portsnare.Ru
 		}
 		if !slices.Contains(is, r) {
 			return nil, &portsnare.Error{Kind: portsnare.Conflict, Op: "openstack: close a rule of", Subject: group.ID,
-				Err: fmt.Errorf("rule %s is %s with the mark %q now, and no longer %s", r.ID, is[0].Opening, is[0].Mark, r.Opening)}
+				Err: fmt.Errorf("rule %s is %s with the mark %q now, and no longer %s with the mark %q",
+					r.ID, is[0].Opening, is[0].Mark, r.Opening, r.Mark)}
 		}
 		found = append(found, is)
 		delete(now, r.ID)

@@ -53,22 +53,11 @@ const (
 	hintAuthority   = "name the file of the cloud's certificate authority in OS_CACERT, or cacert in clouds.yaml"
 )
 
-// types are the errors of Neutron whose HTTP status does not say enough
-// (https://opendev.org/openstack/neutron-lib, exceptions, and
-// https://opendev.org/openstack/neutron, extensions/securitygroup.py, checked
-// 2026-11-21).
-var types = map[string]verdict{
-	"OverQuota":                        {portsnare.LimitExceeded, hintQuota},
-	"SecurityGroupNotFound":            {portsnare.NotFound, hintGroup},
-	"SecurityGroupRuleNotFound":        {portsnare.NotFound, ""},
-	"DuplicateSecurityGroupRuleInPost": {portsnare.Invalid, ""},
-}
-
-// statuses are judged where the type of the error does not decide.
+// statuses says what an answer means, save one of Neutron's that names its quota.
 var statuses = map[int]verdict{
 	http.StatusUnauthorized:    {portsnare.Denied, hintCredential},
 	http.StatusForbidden:       {portsnare.Denied, hintPolicy},
-	http.StatusNotFound:        {portsnare.NotFound, ""},
+	http.StatusNotFound:        {portsnare.NotFound, hintGroup},
 	http.StatusRequestTimeout:  {portsnare.Transient, ""},
 	http.StatusConflict:        {portsnare.Conflict, ""},
 	http.StatusTooManyRequests: {portsnare.RateLimited, ""},
@@ -122,11 +111,10 @@ func judge(err error, what action) verdict {
 }
 
 func judgeAnswer(answer gophercloud.ErrUnexpectedResponseCode, what action) verdict {
-	if v, ok := types[complaintOf(answer).Type]; ok {
-		return v
-	}
 	v, known := statuses[answer.Actual]
 	switch {
+	case complaintOf(answer).Type == "OverQuota": // a 409 too
+		return verdict{portsnare.LimitExceeded, hintQuota}
 	case what == loggingIn && answer.Actual == http.StatusForbidden:
 		return verdict{portsnare.Denied, hintCredential}
 	case what == loggingIn && answer.Actual == http.StatusNotFound:
