@@ -9,10 +9,10 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-// kinds says what a call must fail with; what is not here may also be got over
-// by the provider itself, by reading what happened.
+// kinds says what a call must fail with. What is not here may also be got over:
+// by net/http, which sends a read again whose connection was closed, or by the
+// provider, which reads what became of a write.
 var kinds = map[Fault]portsnare.Kind{
-	LostRequest:  portsnare.Transient,
 	Throttled:    portsnare.RateLimited,
 	ThrottledFor: portsnare.RateLimited,
 	ServerError:  portsnare.Transient,

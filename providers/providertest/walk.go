@@ -181,8 +181,9 @@ func (w *walk) reach(want []portsnare.Opening) {
 // struggle repeats steps among faults until nothing is left to do.
 func (w *walk) struggle(want []portsnare.Opening) {
 	w.Helper()
+	var a attempt
 	for range patience {
-		a := w.step(w.Context(), want)
+		a = w.step(w.Context(), want)
 		switch {
 		case a.err == nil && a.plan.Empty():
 			return
@@ -193,7 +194,7 @@ func (w *walk) struggle(want []portsnare.Opening) {
 			w.Settle()
 		}
 	}
-	w.Fatalf("not done in %d steps", patience)
+	w.Fatalf("not done in %d steps; the last: error %v, plan\n%s", patience, a.err, a.plan)
 }
 
 // recover ends all faults, after which want must be reached.

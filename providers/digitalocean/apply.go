@@ -1,0 +1,85 @@
+package digitalocean
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/portsnare/portsnare"
+)
+
+// Apply carries out a plan in two writes, one that adds rules and one that
+// removes them, or with Options.Replace in one for both. It adds first, save
+// where there is no room for both or a new rule overlaps an old one. After each
+// write it waits until the Droplets have it.
+//
+// What stands already, and what is gone already, is neither sent nor in Done.
+// Nor is what a write that fails was to change, although the change may have
+// been made where only the reply was lost: the next Rules tells.
+//
+// A plan that would close a rule without our mark is [portsnare.Invalid] and
+// changes nothing.
+func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error) {
+	var done portsnare.Done
+	if err := f.check(plan); err != nil {
+		return done, err
+	}
+	if plan.Empty() {
+		return done, nil
+	}
+	fw, err := f.settled(ctx)
+	if err != nil {
+		return done, err
+	}
+	c, err := fold(fw.InboundRules, plan, f.mark)
+	if err != nil {
+		return done, invalid("read the rules of", f.id, err, hintRule)
+	}
+	if len(c.add)+len(c.remove) == 0 {
+		return done, nil
+	}
+	if err := f.checkRoom(fw, c); err != nil {
+		return done, err
+	}
+	w := &writer{f, fw, c, &done}
+	if f.replace {
+		return done, w.put(ctx)
+	}
+	return done, w.change(ctx)
+}
+
+// check is the last gate before a write: whatever made the plan, only a rule of
+// ours goes, and none that is to be held.
+func (f *Firewall) check(plan portsnare.Plan) error {
+	for _, r := range plan.Close {
+		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
+		switch {
+		case r.ID == "" || r.Mark != f.mark || r.Deny:
+			return invalid("close a rule of", f.id, fmt.Errorf("rule %q (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, f.mark), "")
+		case held:
+			return invalid("close a rule of", f.id, fmt.Errorf("rule %q (%s) is to be held too", r.ID, r.Opening), "")
+		}
+	}
+	for _, o := range plan.Open {
+		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
+		if !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid() {
+			return invalid("open ports in", f.id, fmt.Errorf("%s is no opening", o), "")
+		}
+	}
+	return nil
+}
+
+// checkRoom knows the limit before DigitalOcean tells it.
+func (f *Firewall) checkRoom(fw *godo.Firewall, c change) error {
+	if n := len(fw.InboundRules) + len(fw.OutboundRules) + len(c.add) - len(c.remove); n > MaxRules && len(c.add) > 0 {
+		return f.failure(opAdd, portsnare.LimitExceeded, fmt.Errorf("it would hold %d rules, inbound and outbound; %d are allowed", n, MaxRules), hintLimit)
+	}
+	for _, r := range c.add {
+		if n := len(r.Sources.Addresses); n > maxSources {
+			return f.failure(opAdd, portsnare.LimitExceeded, fmt.Errorf("a rule would have %d sources; %d are allowed", n, maxSources), hintSources)
+		}
+	}
+	return nil
+}
