@@ -142,7 +142,11 @@ func (f *Firewall) open(ctx context.Context, group *groups.SecGroup, openings []
 	}
 	asked := fromOpenings(openings, f.mark, group)
 	_, err := call(ctx, f, opening, func(ctx context.Context, client *gophercloud.ServiceClient) ([]rules.SecGroupRule, error) {
-		return rules.CreateBulk(ctx, client, asked).Extract()
+		made, err := rules.CreateBulk(ctx, client, asked).Extract()
+		if err == nil && len(made) != len(asked) {
+			err = errOddAnswer
+		}
+		return made, err
 	})
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ func TestErrorsOfNeutron(t *testing.T) {
 		{answer{408, html, nil}, portsnare.Transient, "the answer is no reply of OpenStack (HTTP status 408)", "", 0},
 		{answer{418, html, nil}, portsnare.Invalid, "the answer is no reply of OpenStack (HTTP status 418)", "", 0},
 		{answer{200, jsonHeader, []byte("{}")}, portsnare.Transient, "the answer is no reply of OpenStack (HTTP status 200)", "", 0},
+		{answer{201, jsonHeader, []byte("{}")}, portsnare.Transient, "the answer is no reply of OpenStack", "", 0},
 		{answer{201, html, []byte("<html>")}, portsnare.Transient, "the answer is no reply of OpenStack", "", 0},
 		{answer{201, jsonHeader, []byte(`{"security_group_rules": "many"}`)}, portsnare.Transient, "the answer is no reply of OpenStack", "", 0},
 	}
@@ -89,7 +90,7 @@ func TestErrorsOfNeutron(t *testing.T) {
 
 func TestErrorUnwrapsToThatOfTheSDK(t *testing.T) {
 	l := newLab(t)
-	l.line.identity = identity("project-other", member)
+	l.line.speakAs(identity("project-other", member))
 	_, err := l.Rules(context.Background())
 	var answer gophercloud.ErrUnexpectedResponseCode
 	if !errors.As(err, &answer) || answer.Actual != http.StatusNotFound {
@@ -101,7 +102,7 @@ func TestErrorUnwrapsToThatOfTheSDK(t *testing.T) {
 func TestErrorsOfAWeakRole(t *testing.T) {
 	l := newLab(t)
 	l.reach(v4(t, "5/tcp"))
-	l.line.identity = identity(l.project, "reader")
+	l.line.speakAs(identity(l.project, "reader"))
 	rules, err := l.Rules(context.Background())
 	noError(t, err)
 	for _, tt := range []struct {
@@ -118,7 +119,7 @@ func TestErrorsOfAWeakRole(t *testing.T) {
 			t.Errorf("done %+v, want nothing", done)
 		}
 	}
-	l.line.identity = http.Header{}
+	l.line.speakAs(http.Header{})
 	_, err = l.Rules(context.Background())
 	wantError(t, err, portsnare.Denied, "openstack: read the rules of "+l.group+": the answer is no reply of OpenStack (HTTP status 401)", hintCredential)
 }

@@ -155,6 +155,13 @@ func (l *line) Clear() {
 	l.troubles, l.lists, l.instead = nil, 0, nil
 }
 
+// speakAs changes who makes the calls.
+func (l *line) speakAs(identity http.Header) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.identity = identity
+}
+
 // replace lets somebody else answer, where what he says is not nil.
 func (l *line) replace(instead func(*http.Request) *answer) {
 	l.mu.Lock()

@@ -98,13 +98,13 @@ func TestRulesOfAbsentGroup(t *testing.T) {
 	l := newLab(t)
 	const hint = "is the security group in the project and the region of the credential? `openstack security group list` shows those that are"
 	absent := "openstack: read the rules of " + l.group + ": Security group " + l.group + " does not exist (SecurityGroupNotFound)"
-	l.line.identity = identity("project-other", member)
+	l.line.speakAs(identity("project-other", member))
 	_, err := l.Rules(context.Background())
 	wantError(t, err, portsnare.NotFound, absent, hint)
 	_, err = l.Limits(context.Background())
 	wantError(t, err, portsnare.NotFound, absent, hint)
 
-	l.line.identity = identity(l.project, member)
+	l.line.speakAs(identity(l.project, member))
 	noError(t, groups.Delete(context.Background(), l.human.client, l.group).ExtractErr())
 	_, err = l.Apply(context.Background(), portsnare.Plan{Open: v4(t, "5/tcp")})
 	wantError(t, err, portsnare.NotFound, absent, hint)
