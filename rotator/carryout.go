@@ -3,10 +3,7 @@ package rotator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/portsnare/portsnare"
 )
@@ -105,63 +102,43 @@ func (r *Rotator) await(ctx context.Context, digests map[string]string) error {
 // apply brings the firewall to what is wanted. It reports whether anything had
 // to be changed.
 func (r *Rotator) apply(ctx context.Context, want portsnare.Wanted) (changed bool, err error) {
-	return retry(ctx, func() (bool, error) {
-		rules, err := r.firewall.Rules(ctx)
-		if err != nil {
-			return false, err
-		}
-		plan := portsnare.Diff(rules, want)
-		for _, held := range plan.Held {
-			r.log.Warn(msgHeld, keyRule, held.ID)
-		}
-		if plan.Empty() {
-			return false, nil
-		}
-		done, err := r.firewall.Apply(ctx, plan)
-		r.metrics.wrote(r.group.Name, done)
-		return true, err
-	})
+	return retry(ctx, func() (bool, error) { return r.applyOnce(ctx, want) })
+}
+
+func (r *Rotator) applyOnce(ctx context.Context, want portsnare.Wanted) (changed bool, err error) {
+	rules, err := r.firewall.Rules(ctx)
+	if err != nil {
+		return false, err
+	}
+	plan := portsnare.Diff(rules, want)
+	for _, held := range plan.Held {
+		r.log.Warn(msgHeld, keyRule, held.ID)
+	}
+	if plan.Empty() {
+		return false, nil
+	}
+	done, err := r.firewall.Apply(ctx, plan)
+	r.metrics.wrote(r.group.Name, done)
+	return true, err
 }
 
 // verify reads the firewall again until it holds what is wanted. A cloud may
 // show a change late, and somebody may have interfered: both are mended by
 // applying once more.
 func (r *Rotator) verify(ctx context.Context, want portsnare.Wanted) error {
-	_, err := retry(ctx, func() (struct{}, error) {
-		changed, err := r.apply(ctx, want)
+	_, err := retry(ctx, func() (bool, error) {
+		changed, err := r.applyOnce(ctx, want)
 		if err == nil && changed {
 			err = &portsnare.Error{Kind: portsnare.Transient, Op: "verify", Subject: "group " + r.group.Name,
-				Err: fmt.Errorf("the firewall did not hold what was asked of it")}
+				Err: errors.New("the firewall did not hold what was asked of it")}
 		}
-		return struct{}{}, err
+		return changed, err
 	})
 	return err
 }
 
 func (r *Rotator) rules(ctx context.Context) ([]portsnare.Rule, error) {
 	return retry(ctx, func() ([]portsnare.Rule, error) { return r.firewall.Rules(ctx) })
-}
-
-// Bounds of retrying one call. What is still failing then is told, and tried
-// again from the present step later.
-const (
-	retryTries = 6
-	retryFirst = 250 * time.Millisecond
-	retryMax   = 15 * time.Second
-)
-
-// retry repeats a call that failed in a way that may pass. A conflict counts
-// as such: the call begins by reading what now stands there.
-func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = retryFirst, retryMax
-	return backoff.Retry(ctx, func() (T, error) {
-		value, err := call()
-		if err != nil && !portsnare.Retryable(err) && !errors.Is(err, portsnare.Conflict) {
-			err = backoff.Permanent(err)
-		}
-		return value, err
-	}, backoff.WithBackOff(policy), backoff.WithMaxTries(retryTries), backoff.WithMaxElapsedTime(0))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -51,7 +51,7 @@ func (r *Rotator) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			next := wait.NextBackOff()
+			next := wait.NextBackOff() + portsnare.RetryAfterOf(err)
 			r.log.Error(msgFailed, keyError, err, keyHint, portsnare.HintOf(err), keyAgainIn, next)
 			again.Reset(next)
 		default:
