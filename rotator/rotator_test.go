@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // settled demands that the group is at rest: the firewall and every host hold
@@ -71,8 +72,8 @@ func TestRotate(t *testing.T) {
 func TestKilledAtEveryCall(t *testing.T) {
 	for name, limits := range map[string]portsnare.Limits{
 		"open first":  {Rules: 200, PerFamily: true},
-		"in place":    {Rules: 60, PerFamily: true, InPlace: true},
-		"close first": {Rules: 60, PerFamily: true},
+		"in place":    {Rules: 14, PerFamily: true, InPlace: true},
+		"close first": {Rules: 14, PerFamily: true},
 	} {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s late=%v", name, late), func(t *testing.T) {
@@ -83,12 +84,14 @@ func TestKilledAtEveryCall(t *testing.T) {
 }
 
 func killEverywhere(t *testing.T, limits portsnare.Limits, late bool) {
+	group := testGroup()
+	group.Traps.Spec = placement.Spec{Neighbours: 4, Radius: 8, Bait: 2, Openings: 5, Ports: 40}
 	kills := 0
 	for at := 1; ; at++ {
 		w := newWorld(t)
 		w.limits, w.dieAt, w.late = limits, at, late
 		twice := func() error {
-			r := w.controller(testGroup())
+			r := w.controller(group)
 			return errors.Join(r.Rotate(t.Context()), r.Rotate(t.Context()))
 		}
 		died, err := attempt(twice)
@@ -100,7 +103,7 @@ func killEverywhere(t *testing.T, limits portsnare.Limits, late bool) {
 		}
 		kills++
 		w.dieAt = 0
-		if err := w.controller(testGroup()).catchUp(t.Context()); err != nil {
+		if err := w.controller(group).catchUp(t.Context()); err != nil {
 			t.Fatalf("after death at call %d: %v", at, err)
 		}
 		settled(t, w)

@@ -61,16 +61,20 @@ func TestRunKeepsTryingAndRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.dead["web-1"] = true
-		r := w.controller(testGroup())
-		go func() {
-			time.Sleep(3 * time.Minute)
-			w.dead["web-1"] = false
-			time.Sleep(5 * time.Minute)
-			w.remove(w.rules[len(w.rules)-1])
-		}()
-		runFor(t, r, 9*time.Minute+30*time.Second)
-		if got := settled(t, w).Current.Generation; got != 1 {
-			t.Errorf("generation %d, want 1", got)
+		began := time.Now()
+		removed := false
+		w.fail = func(string) error { // as time goes by, between two calls
+			since := time.Since(began)
+			w.dead["web-1"] = since < 3*time.Minute
+			if since > 8*time.Minute && !removed {
+				w.remove(w.rules[len(w.rules)-1])
+				removed = true
+			}
+			return nil
+		}
+		runFor(t, w.controller(testGroup()), 9*time.Minute+30*time.Second)
+		if got := settled(t, w).Current.Generation; got != 1 || !removed {
+			t.Errorf("generation %d, want 1; removed %v", got, removed)
 		}
 	})
 }

@@ -167,6 +167,7 @@ func call[In, Out any](ctx context.Context, f *Firewall, do func(context.Context
 // was lost, and makes the lack of credentials an error with a type.
 func once(o *ec2.Options) {
 	o.Retryer = sdk.NopRetryer{}
+	o.HTTPClient = sender{o.HTTPClient}
 	if o.Credentials != nil {
 		o.Credentials = credentials{o.Credentials}
 	}
