@@ -48,10 +48,13 @@ const (
 )
 
 // ourPace is that of all firewalls of this process together, as a token may call
-// 250 times in any minute. 240 is the most that it lets through
+// 250 times in any minute
 // (https://docs.digitalocean.com/reference/api/digitalocean/#section/Introduction/Rate-Limit,
 // checked 2026-11-21).
-var ourPace = rate.NewLimiter(rate.Every(time.Minute/220), 20)
+var ourPace = newPace()
+
+// newPace lets 240 calls through in any minute, the first 20 at once.
+func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(time.Minute/220), 20) }
 
 // Options says which firewall holds the traps, whose they are, and how the API
 // is reached.

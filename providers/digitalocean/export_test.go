@@ -7,3 +7,6 @@ func (f *Firewall) Hasten(every, wait time.Duration) { f.every, f.wait = every, 
 
 // SetTimeout shortens the time that one call may take.
 func (f *Firewall) SetTimeout(d time.Duration) { f.timeout = d }
+
+// NewPace returns the pace that firewalls share by default.
+var NewPace = newPace

@@ -1,6 +1,8 @@
 package digitalocean_test
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -27,6 +29,11 @@ var (
 	protected    = portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 22})
 )
 
+var (
+	ignoreUnexported = cmpopts.IgnoreUnexported(dofake.Firewall{})
+	errNoHost        = &net.DNSError{Err: "no such host", Name: "api.invalid", IsNotFound: true}
+)
+
 // A lab is DigitalOcean with a firewall of ours that two Droplets have by their
 // tag, one that is somebody else's, and a Firewall in front of ours by the real
 // SDK. What is asked below /v2/firewalls and what is answered is judged by
@@ -45,10 +52,22 @@ type lab struct {
 // the three that let everything out.
 func newLab(t *testing.T, o dofake.Options, outbound int) *lab {
 	t.Helper()
+	return makeLab(t, o, outbound, judged)
+}
+
+// newLabUnjudged is for what DigitalOcean's file does not describe: pages of
+// others, connections that never come.
+func newLabUnjudged(t *testing.T, o dofake.Options) *lab {
+	t.Helper()
+	return makeLab(t, o, 0, func(_ *testing.T, h http.Handler) http.Handler { return h })
+}
+
+func makeLab(t *testing.T, o dofake.Options, outbound int, wrap func(*testing.T, http.Handler) http.Handler) *lab {
+	t.Helper()
 	o.Unmetered = true
 	o.Droplets = map[int][]string{101: {"web"}, 102: {"web", "blue"}, 103: {"db"}}
 	l := &lab{do: dofake.New(o), t: t}
-	server := httptest.NewServer(judged(t, l.do))
+	server := httptest.NewServer(wrap(t, l.do))
 	t.Cleanup(server.Close)
 	l.url = server.URL
 	out := dofake.OpenOutbound()
@@ -64,7 +83,7 @@ func newLab(t *testing.T, o dofake.Options, outbound int) *lab {
 	noError(t, err)
 	before := l.do.Firewall(l.other)
 	t.Cleanup(func() {
-		if d := cmp.Diff(before, l.do.Firewall(l.other), cmpopts.IgnoreUnexported(dofake.Firewall{})); d != "" {
+		if d := cmp.Diff(before, l.do.Firewall(l.other), ignoreUnexported); d != "" {
 			t.Errorf("somebody else's firewall (-before +after):\n%s", d)
 		}
 	})
@@ -182,4 +201,33 @@ func noError(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// fill puts the ids of the lab's firewalls into a text.
+func (l *lab) fill(text string) string {
+	return strings.NewReplacer("{id}", l.id, "{other}", l.other).Replace(text)
+}
+
+// attach attaches the firewall to a Droplet by its id, as its owner would.
+func (l *lab) attach(droplet int) error {
+	return l.owner(http.MethodPost, "droplets", fmt.Sprintf(`{"droplet_ids":[%d]}`, droplet))
+}
+
+func (l *lab) untag() error { return l.owner(http.MethodDelete, "tags", `{"tags":["web"]}`) }
+
+func (l *lab) owner(method, what, body string) error {
+	r, err := http.NewRequestWithContext(l.t.Context(), method, l.url+"/v2/firewalls/"+l.id+"/"+what, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+dofake.DefaultToken)
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	if reply.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("%s %s: %s", method, what, reply.Status)
+	}
+	return reply.Body.Close()
 }
