@@ -37,7 +37,7 @@ const (
 	// easily met by accident are easily met on purpose.
 	nearForged = 9
 	sweep      = 100 // ports of the sweep by which neighbours are judged
-	maxRuns    = 3
+	maxRuns    = 4
 )
 
 // Choose returns the spec that makes the worst scan's chance smallest, then the

@@ -1,0 +1,171 @@
+package simulate
+
+import (
+	"math/rand/v2"
+
+	"github.com/portsnare/portsnare/rotator/placement"
+)
+
+// Learning is how far an adversary comes who learns.
+type Learning struct {
+	Every     string  `json:"traps_move"`
+	Seconds   float64 `json:"seconds"` // between two rotations; 0: they never move
+	Addresses int     `json:"addresses"`
+	Fresh     Cell    `json:"nothing_kept"`
+	Kept      Cell    `json:"half_kept"`
+}
+
+// learnRate is the adversary's pace in new ports a second, slow enough for
+// rotations to come between his addresses.
+const learnRate = 1.0
+
+// Learner looks for the port with one address after the other. He probes each
+// port once, in random order, until an address is banned, which he notices by a
+// public port. The last probe was a trap then, so he shuns the ports beside it
+// until the traps move; what he shunned he comes back to.
+type Learner struct {
+	Addresses int
+	Every     float64 // seconds between rotations; 0: never
+	Shun      int     // how far from a known trap, in ports
+	Rules     Rules
+	Draw      func(*Traps) error
+}
+
+// search is a Learner at work.
+type search struct {
+	Learner
+	now, moves    float64      // seconds
+	fires         map[int]bool // the traps, and whether they fire
+	todo, shunned []int
+	bad           [ports + 1]bool // shunned for what he has learned
+}
+
+// Finds plays one learner against one hidden port.
+func (l Learner) Finds(rng *rand.Rand, target int) (bool, error) {
+	s := search{Learner: l, todo: rng.Perm(ports)}
+	for range l.Addresses {
+		for b := (bans{rules: l.Rules}); b.count == 0; {
+			if s.fires == nil || l.Every > 0 && s.now >= s.moves {
+				if err := s.move(); err != nil {
+					return false, err
+				}
+			}
+			port, ok := s.next()
+			if !ok || port == target {
+				return ok, nil
+			}
+			if fires, isTrap := s.fires[port]; isTrap {
+				b.hit(probe{at: s.now, fires: fires})
+				s.learn(port, b.count > 0)
+			}
+		}
+	}
+	return false, nil
+}
+
+// move draws new traps; what was learned is worth nothing then.
+func (s *search) move() error {
+	var traps Traps
+	if err := s.Draw(&traps); err != nil {
+		return err
+	}
+	s.fires = trapMap(traps)
+	s.moves = s.now + s.Every
+	s.forget()
+	return nil
+}
+
+func (s *search) forget() {
+	s.todo, s.shunned = append(s.todo, s.shunned...), nil
+	clear(s.bad[:])
+}
+
+// next returns the next port to probe, or false where none is left.
+func (s *search) next() (port int, ok bool) {
+	for len(s.todo)+len(s.shunned) > 0 {
+		if len(s.todo) == 0 {
+			s.forget() // nothing but what he shunned is left
+		}
+		port, s.todo = s.todo[0]+1, s.todo[1:]
+		if !s.bad[port] {
+			s.now += 1 / learnRate
+			return port, true
+		}
+		s.shunned = append(s.shunned, port-1)
+	}
+	return 0, false
+}
+
+// learn marks what lies beside a trap that he knows to be one.
+func (s *search) learn(port int, known bool) {
+	if known {
+		for p := max(1, port-s.Shun); p <= min(ports, port+s.Shun); p++ {
+			s.bad[p] = true
+		}
+	}
+}
+
+func trapMap(traps Traps) map[int]bool {
+	fires := make(map[int]bool, len(traps.Firing)+len(traps.Bait))
+	for _, p := range traps.Firing {
+		fires[p] = true
+	}
+	for _, p := range traps.Bait {
+		fires[p] = false
+	}
+	return fires
+}
+
+// learnPeriods are the times between rotations that are compared, in seconds; 0
+// is never.
+var learnPeriods = []struct {
+	name    string
+	seconds float64
+}{{"every minute", 60}, {"every 15 minutes", 900}, {"every hour", 3600}, {"every 6 hours", 21600}, {"never", 0}}
+
+// learn plays learners against rotations of every period, with nothing and
+// with half of the traps kept.
+func learn(o Options) (all []Learning, err error) {
+	for _, period := range learnPeriods {
+		l := Learning{Every: period.name, Seconds: period.seconds, Addresses: 20}
+		for i, cell := range []*Cell{&l.Fresh, &l.Kept} {
+			if *cell, err = o.learner(l, float64(i)*0.5); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func (o Options) learner(l Learning, share float64) (Cell, error) {
+	spec, terrain := o.Spec, o.Terrain
+	spec.Keep = share
+	rng := rand.New(rand.NewPCG(o.Seed, uint64(l.Seconds)+uint64(100*share)))
+	hidden := Numbers(terrain.Hidden)
+	// To shun about the width of a range is what knowing our code advises.
+	width := 1
+	if s := o.Outlook().Spec; s.Openings > 0 {
+		width = max(1, s.Ports/s.Openings)
+	}
+	player := Learner{Addresses: l.Addresses, Every: l.Seconds, Shun: width, Rules: o.Rules, Draw: func(t *Traps) error {
+		traps, err := placement.Draw(rng, spec, terrain)
+		terrain.Previous = traps
+		t.set(traps)
+		return err
+	}}
+	cell := Cell{Placement: "portsnare", Runs: max(1, o.Runs/50)}
+	for i := range cell.Runs {
+		terrain.Previous = o.Terrain.Previous
+		found, err := player.Finds(rng, hidden[i%len(hidden)])
+		if err != nil {
+			return cell, err
+		}
+		if found {
+			cell.Found++
+		}
+	}
+	cell.Share = float64(cell.Found) / float64(cell.Runs)
+	cell.Low, cell.High = wilson(cell.Found, cell.Runs)
+	return cell, nil
+}
