@@ -49,7 +49,9 @@ func provider(o vultrfake.Options) providertest.Provider {
 
 // fewestWrites: one for each rule to be made and each to be removed, each family
 // for itself.
-func fewestWrites(_ []portsnare.Rule, plan portsnare.Plan) int { return len(plan.Open) + len(plan.Close) }
+func fewestWrites(_ []portsnare.Rule, plan portsnare.Plan) int {
+	return len(plan.Open) + len(plan.Close)
+}
 
 // console is a human at the console of the fake.
 type console struct {
@@ -153,11 +155,12 @@ type troubles struct {
 	vultr *vultrfake.Fake
 
 	mu   sync.Mutex
-	list []*providertest.Trouble
+	list providertest.Troubles
+	late map[int]http.Handler // answers to give after the call, by its number
 }
 
 func newFaults(f *vultrfake.Fake) *troubles {
-	t := &troubles{vultr: f}
+	t := &troubles{vultr: f, late: map[int]http.Handler{}}
 	f.Intercept(t.strike)
 	return t
 }
@@ -165,7 +168,7 @@ func newFaults(f *vultrfake.Fake) *troubles {
 func (t *troubles) Inject(trouble providertest.Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.list = append(t.list, &trouble)
+	t.list.Inject(trouble)
 }
 
 func (t *troubles) Freeze(lists int) { t.vultr.Freeze(lists) }
@@ -180,20 +183,17 @@ func (t *troubles) Clear() {
 func (t *troubles) strike(_ context.Context, stage vultrfake.Stage, call vultrfake.Call) http.Handler {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if stage == vultrfake.After {
+		return t.late[call.Seq]
+	}
 	sort := providertest.Read
 	if call.Action == vultrfake.CreateRule || call.Action == vultrfake.DeleteRule {
 		sort = providertest.Write
 	}
-	for _, trouble := range t.list {
-		a := answers[trouble.Fault]
-		switch {
-		case trouble.Call != sort || a.stage != stage || trouble.Times == 0:
-		case trouble.Skip > 0:
-			trouble.Skip--
-		default:
-			trouble.Times--
-			return a.with
-		}
+	a := answers[t.list.Strike(sort)]
+	if a.stage == vultrfake.After {
+		t.late[call.Seq] = a.with
+		return nil
 	}
-	return nil
+	return a.with
 }
