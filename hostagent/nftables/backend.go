@@ -1,0 +1,234 @@
+package nftables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/portsnare/portsnare"
+)
+
+// DefaultLogGroup is the NFLOG group that hits and bans are logged to.
+const DefaultLogGroup = 5709
+
+// Options are the choices of a [Backend]. The zero Options are ready to use.
+type Options struct {
+	LogGroup uint16           // NFLOG group; DefaultLogGroup if 0
+	Now      func() time.Time // the clock; time.Now if nil
+
+	maxHits int    // for tests; maxHits if 0
+	run     runner // for tests
+}
+
+// Backend programs the kernel of the network namespace it is used in. Its
+// methods may be called from any goroutine; one works at a time.
+type Backend struct {
+	opts Options
+
+	mu sync.Mutex
+	// own is what the set reserved held when Set ended, in case that somebody
+	// deletes our table and with it the record.
+	own portsnare.PortSet
+}
+
+// New returns a backend. It touches nothing.
+func New(opts Options) *Backend {
+	if opts.LogGroup == 0 {
+		opts.LogGroup = DefaultLogGroup
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.maxHits == 0 {
+		opts.maxHits = maxHits
+	}
+	if opts.run == nil {
+		opts.run = program{}
+	}
+	return &Backend{opts: opts}
+}
+
+// Check returns an error unless the backend can work here: of kind
+// [portsnare.Unavailable] if nft is missing or the kernel does not know its
+// tables, [portsnare.Denied] without CAP_NET_ADMIN. It changes nothing.
+func (b *Backend) Check(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.inspect(ctx, isBans)
+	return err
+}
+
+// Set makes the kernel carry out order and nothing else, in one transaction, and
+// reports whether anything had to be changed. Hits, strikes, bans and friends
+// live on. Bans and friends of the order are added or prolonged, never
+// shortened; the bans of allowed sources are lifted.
+//
+// Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
+// contradicts itself.
+func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
+	if err := validate(order); err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	want := render(order, b.opts)
+	have, err := b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) && len(order.Friends) > 0 })
+	if err == nil && !have.fits(want) {
+		have, err = b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) })
+	}
+	if err != nil {
+		return false, err
+	}
+	b.recall(&have)
+	todo := changes(have, want, b.opts.Now())
+	if err := b.apply(ctx, todo); err != nil {
+		return true, err
+	}
+	b.own = want.own(have)
+	return !todo.empty(), nil
+}
+
+// recall makes up for a record that was lost with the table.
+func (b *Backend) recall(have *state) {
+	if !have.exists {
+		have.ports = map[string]portsnare.PortSet{reserved: b.own.Intersect(have.reserved)}
+	}
+}
+
+// Flush removes every trace of ours from the kernel and nothing else. Where
+// nothing is, it does nothing.
+func (b *Backend) Flush(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	have, err := b.inspect(ctx, isContent)
+	if err != nil {
+		return err
+	}
+	b.recall(&have)
+	b.own = portsnare.PortSet{}
+	return b.apply(ctx, removal(have))
+}
+
+// validate refuses what the kernel cannot hold in the form in which it came.
+func validate(order portsnare.Order) error {
+	if err := order.Validate(); err != nil {
+		return err
+	}
+	for _, ban := range order.Bans {
+		if err := checkSource("ban", ban.Source); err != nil {
+			return err
+		}
+	}
+	for _, friend := range order.Friends {
+		if err := checkSource("befriend", friend.Source); err != nil {
+			return err
+		}
+		if friend.Port.Protocol != portsnare.TCP {
+			return &portsnare.Error{
+				Kind: portsnare.Invalid, Op: "befriend", Subject: friend.Source.String(),
+				Err: fmt.Errorf("port %s: want one of TCP, where a conversation cannot be forged", friend.Port),
+			}
+		}
+	}
+	return nil
+}
+
+// apply runs a script.
+func (b *Backend) apply(ctx context.Context, s script) error {
+	if err := b.transact(ctx, s.arm); err != nil {
+		return err
+	}
+	if s.reserved != nil {
+		if err := writeReserved(reservedPath, *s.reserved); err != nil {
+			return fmt.Errorf("reserve trap ports: %w", err)
+		}
+	}
+	return b.transact(ctx, s.settle)
+}
+
+func (b *Backend) transact(ctx context.Context, text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := b.opts.run.nft(ctx, text, "-f", "-")
+	return err
+}
+
+// inspect reads what of ours stands in the kernel, and what is in those sets
+// that are wanted.
+func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (have state, err error) {
+	if err := b.able(); err != nil {
+		return have, err
+	}
+	if err := b.readTable(ctx, &have); err != nil {
+		return have, err
+	}
+	if err := b.readSets(ctx, &have, wanted); err != nil {
+		return have, err
+	}
+	have.reservable = unix.Access(reservedPath, unix.W_OK) == nil
+	if have.reservable {
+		have.reserved, err = readReserved(reservedPath)
+	}
+	return have, err
+}
+
+// readTable reads what our table is made of. It asks first whether there is one:
+// nft has no other way to say so than an error.
+func (b *Backend) readTable(ctx context.Context, have *state) error {
+	text, err := b.opts.run.nft(ctx, "", "-j", "list", "tables", "inet")
+	if err != nil {
+		return err
+	}
+	if have.exists, err = parseTables(text); err != nil || !have.exists {
+		return err
+	}
+	text, err = b.opts.run.nft(ctx, "", "-j", "-t", "list", "table", "inet", "portsnare")
+	if err != nil {
+		return err
+	}
+	return have.parseTable(text)
+}
+
+// readSets reads what the wanted ones of our sets hold, one by one: nft 1.0.6
+// lists only the last of several.
+func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set string) bool) error {
+	have.ports, have.nets = map[string]portsnare.PortSet{}, map[string][]netip.Prefix{}
+	have.bans, have.friends = map[netip.Prefix]banned{}, map[friend]time.Time{}
+	for _, name := range names(have.sets) {
+		if !wanted(name) {
+			continue
+		}
+		text, err := b.opts.run.nft(ctx, "", "-j", "list", "set", "inet", "portsnare", name)
+		if err != nil {
+			return err
+		}
+		if err := have.parseSet(text, b.opts.Now()); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// able returns an error if nft or the privilege to use it is missing.
+func (b *Backend) able() error {
+	switch {
+	case !b.opts.run.installed():
+		return &portsnare.Error{
+			Kind: portsnare.Unavailable, Op: "find program", Subject: "nft",
+			Err: errors.New("not installed"), Hint: "apt-get install nftables",
+		}
+	case !netAdmin():
+		return &portsnare.Error{
+			Kind: portsnare.Denied, Op: "program the firewall",
+			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",
+		}
+	}
+	return nil
+}

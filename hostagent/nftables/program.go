@@ -1,0 +1,234 @@
+package nftables
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/portsnare/portsnare"
+)
+
+// ours is our table as nft names it.
+const ours = "inet portsnare"
+
+// The sets of ports.
+const (
+	trapTCP   = "trap_tcp"
+	trapUDP   = "trap_udp"
+	baitTCP   = "bait_tcp" // traps that do not fire; those of UDP never do
+	hiddenTCP = "hidden_tcp"
+	publicTCP = "public_tcp"
+	reserved  = "reserved" // what we added to ip_local_reserved_ports
+)
+
+var portSets = []string{trapTCP, trapUDP, baitTCP, hiddenTCP, publicTCP, reserved}
+
+// The sets that exist once for each family, see [family.set].
+const (
+	allow        = "allow"
+	ban          = "ban"
+	hit          = "hit" // (source, protocol, port)
+	strike       = "strike"
+	heard        = "heard"         // (source, port) of a conversation in which the client spoke
+	friendHidden = "friend_hidden" // (source, port)
+	friendPublic = "friend_public"
+	grey         = "grey" // (address, source port, port) of a delayed SYN
+	hasty        = "hasty"
+)
+
+// How many entries a set takes. One that is full takes no more, and evicts
+// nothing. An entry takes about 64 bytes in IPv4 and 96 in IPv6.
+const (
+	maxHits    = 262144
+	maxSources = 65536
+	maxPairs   = 65536 // friends of hidden ports, friends of public ones, …
+	allPorts   = 65536
+)
+
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	digit string // ends the names of its sets and chains
+	ip    string // its name in a rule
+	mask  string // makes a source of an address
+	bits  int    // of an address
+}
+
+var families = [...]family{
+	{"4", "ip", "", 32},
+	{"6", "ip6", " & ffff:ffff:ffff:ffff::", 128},
+}
+
+// familyOf returns the family of an address.
+func familyOf(addr netip.Addr) family {
+	if addr.Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
+// set returns the name of the family's set, or chain, of a kind.
+func (f family) set(kind string) string { return kind + f.digit }
+
+// slot returns the name of the family's i-th set of strikes, from 1.
+func (f family) slot(i int) string { return f.set(strike) + "_" + strconv.Itoa(i) }
+
+// set is a set as it is wanted. What it holds is the kernel's business, unless
+// it is a set of ports or networks.
+type set struct {
+	name  string
+	lines []string // of its declaration
+	ports portsnare.PortSet
+	nets  []netip.Prefix
+}
+
+// digest identifies the declaration.
+func (s set) digest() string { return digest(s.lines...) }
+
+// chain is a chain as it is wanted. A base chain has a hook.
+type chain struct {
+	name  string
+	hook  hook
+	rules []string
+}
+
+// digests identifies the rules.
+func (c chain) digests() []string {
+	all := make([]string, len(c.rules))
+	for i, rule := range c.rules {
+		all[i] = digest(rule)
+	}
+	return all
+}
+
+// digest identifies a text by 8 hex digits.
+func digest(lines ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:4])
+}
+
+// table is the wanted state of the kernel.
+type table struct {
+	sets    []set
+	chains  []chain
+	allow   []netip.Prefix
+	bans    []portsnare.Ban
+	friends []portsnare.Friend
+	hidden  portsnare.PortSet
+	traps   portsnare.PortSet // as numbers
+}
+
+// render says what an order means in the language of the kernel.
+func render(o portsnare.Order, opts Options) table {
+	t := table{
+		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
+		hidden: o.Hidden(), traps: numbers(o.Traps.Ports()),
+		chains: shared(o),
+	}
+	t.sets = []set{
+		ports(trapTCP, o.Traps.Ports().Of(portsnare.TCP)),
+		ports(trapUDP, o.Traps.Ports().Of(portsnare.UDP)),
+		ports(baitTCP, o.Traps.Bait.Of(portsnare.TCP)),
+		ports(hiddenTCP, o.Hidden().Of(portsnare.TCP)),
+		ports(publicTCP, o.Public.Of(portsnare.TCP)),
+		ports(reserved, portsnare.PortSet{}), // see reserve
+	}
+	for _, f := range families {
+		t.sets = append(t.sets, f.sets(slots(o.Policy), t.allow, opts)...)
+		t.chains = append(t.chains, f.chains(o, opts)...)
+	}
+	return t
+}
+
+// slots returns how many sets of strikes a policy takes. Delay asks for one
+// strike even where the first of them fires.
+func slots(p portsnare.Policy) int { return max(p.Strikes-1, 1) }
+
+// ports returns a set of ports. One that was not dynamic would become a bitmap,
+// which the kernel takes a second to fill with 10,000 (6.18, 2026-11-21).
+func ports(name string, ports portsnare.PortSet) set {
+	return set{name: name, lines: declare("inet_service", allPorts, "dynamic"), ports: numbers(ports)}
+}
+
+// sets returns the family's sets. No time-out is part of a set: the rules state
+// it with each entry that they add, so it can change at any time.
+func (f family) sets(slots int, allowed []netip.Prefix, opts Options) []set {
+	addr := f.addr()
+	memory := func(kind, key string, size int) set {
+		return set{name: f.set(kind), lines: declare(key, size, "dynamic,timeout")}
+	}
+	sets := []set{
+		{name: f.set(allow), lines: declare(addr, 0, "interval"), nets: f.own(allowed)},
+		f.bans(),
+		memory(hit, addr+" . inet_proto . inet_service", opts.maxHits),
+		memory(heard, addr+" . inet_service", maxPairs),
+		memory(friendHidden, addr+" . inet_service", maxPairs),
+		memory(friendPublic, addr+" . inet_service", maxPairs),
+		memory(grey, addr+" . inet_service . inet_service", maxPairs),
+		memory(hasty, addr+" . inet_service . inet_service", maxPairs),
+	}
+	for i := 1; i <= slots; i++ {
+		sets = append(sets, set{name: f.slot(i), lines: declare(addr, maxSources, "dynamic,timeout")})
+	}
+	return sets
+}
+
+// bans returns the family's set of bans.
+func (f family) bans() set {
+	return set{name: f.set(ban), lines: append(declare(f.addr(), maxSources, "dynamic,timeout"), "counter")}
+}
+
+func (f family) addr() string { return "ipv" + f.digit + "_addr" }
+
+// declare returns the lines of a set's declaration. Size 0 is any.
+func declare(key string, size int, flags string) []string {
+	lines := []string{"type " + key}
+	if size > 0 {
+		lines = append(lines, "size "+strconv.Itoa(size))
+	}
+	return append(lines, "flags "+flags)
+}
+
+// allowed returns the prefixes in the form in which the kernel can hold them:
+// masked, of their true family, sorted, none within another.
+func allowed(prefixes []netip.Prefix) []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range prefixes {
+		if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
+		}
+		all = append(all, p.Masked())
+	}
+	slices.SortFunc(all, netip.Prefix.Compare) // the wider first
+	var apart []netip.Prefix
+	for _, p := range all {
+		if !within(p, apart) {
+			apart = append(apart, p)
+		}
+	}
+	return apart
+}
+
+// within reports whether one of the prefixes takes in all of p.
+func within(p netip.Prefix, prefixes []netip.Prefix) bool {
+	return slices.ContainsFunc(prefixes, func(wide netip.Prefix) bool {
+		return wide.Bits() <= p.Bits() && wide.Contains(p.Addr())
+	})
+}
+
+// own returns the family's prefixes.
+func (f family) own(prefixes []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().BitLen() != f.bits })
+}
+
+// numbers returns ports as a set of the kernel knows them, without a protocol.
+// TCP stands for none.
+func numbers(ports portsnare.PortSet) portsnare.PortSet {
+	ranges := ports.Ranges()
+	for i := range ranges {
+		ranges[i].Protocol = portsnare.TCP
+	}
+	return portsnare.NewPortSet(ranges...)
+}

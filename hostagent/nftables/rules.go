@@ -1,0 +1,334 @@
+package nftables
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// What delay knows of clients: a kernel repeats its SYN after one second
+// (RFC 6298, 2.1) and again after three, and scanners sooner. What comes again
+// within hastyTime is theirs; what comes within greyTime is a retransmit.
+const (
+	hastyTime = 700 * time.Millisecond
+	greyTime  = 30 * time.Second
+)
+
+// heardTime is how long a service may take to answer a client.
+const heardTime = time.Minute
+
+// logBytes of a packet are logged: the IP header, some IPv6 extension headers,
+// the ports.
+const logBytes = 128
+
+// Pieces of rules.
+const (
+	pureSYN   = "tcp flags & (fin | syn | rst | ack) == syn"
+	anyRST    = "tcp flags & rst == rst"
+	data      = "tcp flags & psh == psh" // ends every write
+	assured   = "ct status assured"
+	forwarded = "fib daddr type != local"
+	fromUs    = "fib saddr type local" // nobody strikes in our own name
+
+	// anySocket matches where a local socket, listening or connected, would
+	// take the packet; ownSocket leaves out those that listen on any address.
+	anySocket = "socket wildcard { 0, 1 }"
+	ownSocket = "socket wildcard 0"
+
+	// logRate bounds what a flood of forged sources can make the agent read.
+	// Bans are not bounded: there are at most as many as their set holds.
+	logRate = "limit rate 1000/second burst 2000 packets"
+)
+
+// hook is where a base chain hangs in. The zero hook is none.
+type hook struct {
+	name     string // "prerouting"
+	priority int
+	words    string // the priority as people write it
+}
+
+var (
+	beforeTracking = hook{"prerouting", -310, "raw - 10"}
+	afterTracking  = hook{"prerouting", -150, "mangle"}
+	afterSourceNAT = hook{"postrouting", 110, "srcnat + 10"}
+)
+
+// shared returns the chains that serve both families.
+func shared(o portsnare.Order) []chain {
+	return []chain{
+		{"early", beforeTracking, []string{
+			"iif lo accept",
+			"meta nfproto ipv4 " + pureSYN + " goto syn4",
+			"meta nfproto ipv6 " + pureSYN + " goto syn6",
+		}},
+		{"friend", hook{}, []string{
+			forwarded + " accept",
+			"tcp dport @hidden_tcp accept",
+			"tcp dport @public_tcp accept",
+			"drop",
+		}},
+		{"late", afterTracking, []string{
+			"iif lo accept",
+			"ct state established,related goto talk",
+			"tcp dport @trap_tcp goto stray",
+			"meta nfproto ipv4 meta l4proto udp goto udp4",
+			"meta nfproto ipv6 meta l4proto udp goto udp6",
+		}},
+		{"stray", hook{}, stray(o.CloudFirewall)},
+		{"talk", hook{}, []string{
+			data + " ct direction original " + assured + " tcp dport @hidden_tcp goto talk_protected",
+			data + " ct direction original " + assured + " tcp dport @public_tcp goto talk_protected",
+		}},
+		{"talk_protected", hook{}, []string{
+			forwarded + " accept",
+			remember("add", heard, families[0].from("tcp dport"), families[0], heardTime),
+			remember("add", heard, families[1].from("tcp dport"), families[1], heardTime),
+		}},
+		{"leave", afterSourceNAT, leave(o.CloudFirewall)},
+		{"mute", hook{}, mute()},
+		{"answer_hidden", hook{}, befriend(friendHidden)},
+		{"answer_public", hook{}, befriend(friendPublic)},
+	}
+}
+
+// stray drops TCP packets to a trap that belong to no conversation.
+func stray(cloud bool) []string {
+	exempt := anySocket
+	if cloud {
+		exempt = "tcp flags & (fin | syn | rst | ack) != syn " + ownSocket
+	}
+	return []string{
+		forwarded + " accept",
+		fromUs + " accept",
+		"ip saddr @allow4 accept",
+		"ip6 saddr @allow6 accept",
+		exempt + " accept",
+		"drop",
+	}
+}
+
+// leave sorts what leaves the host.
+func leave(cloud bool) []string {
+	rules := []string{"oif lo accept", anyRST + " tcp sport @hidden_tcp goto mute"}
+	if cloud {
+		rules = append(rules, anyRST+" tcp sport @trap_tcp goto mute")
+	}
+	return append(rules,
+		data+" ct direction reply "+assured+" tcp sport @hidden_tcp goto answer_hidden",
+		data+" ct direction reply "+assured+" tcp sport @public_tcp goto answer_public",
+	)
+}
+
+// mute drops the RSTs that answer strays. A segment with ACK is answered by a
+// bare RST, one without by RST|ACK with sequence number 0 (RFC 9293, 3.10.7),
+// and that is also how a closed port refuses a SYN, which tracking knows. All
+// other RST|ACK are those of live connections, tracked or lost.
+func mute() []string {
+	return []string{
+		"fib saddr type != local accept",
+		assured + " accept",
+		"tcp flags & ack == ack tcp sequence != 0 accept",
+		"tcp flags & ack == ack ct state established,untracked accept",
+		"ip daddr @allow4 accept",
+		"ip6 daddr @allow6 accept",
+		"drop",
+	}
+}
+
+// befriend makes friends of the clients that spoke before.
+func befriend(kind string) []string {
+	var rules []string
+	for _, f := range families {
+		pair := f.peer() + " . tcp sport"
+		rules = append(rules, pair+" @"+f.set(heard)+" "+remember("update", kind, pair, f, portsnare.FriendTime))
+	}
+	return rules
+}
+
+// source is where a packet came from, peer where it goes to.
+func (f family) source() string { return f.ip + " saddr" + f.mask }
+func (f family) peer() string   { return f.ip + " daddr" + f.mask }
+
+// from joins the source to other parts of a key.
+func (f family) from(rest string) string { return f.source() + " . " + rest }
+
+// remember adds a key to the family's set of a kind, or updates it.
+func remember(verb, kind, key string, f family, timeout time.Duration) string {
+	return fmt.Sprintf("%s @%s { %s timeout %s }", verb, f.set(kind), key, duration(timeout))
+}
+
+// duration returns such as "3600s", or "700ms" of less than a second.
+func duration(d time.Duration) string {
+	if d < time.Second {
+		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+	}
+	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+}
+
+// rules writes the chains of one family.
+type rules struct {
+	family
+	policy portsnare.Policy
+	alarm  bool
+	cloud  bool
+	group  uint16
+}
+
+// chains returns the family's chains.
+func (f family) chains(o portsnare.Order, opts Options) []chain {
+	r := rules{family: f, policy: o.Policy, alarm: o.Alarm, cloud: o.CloudFirewall, group: opts.LogGroup}
+	all := []chain{
+		{f.set("syn"), hook{}, r.syn()},
+		{f.set("banned"), hook{}, r.banned()},
+		{f.set("trap"), hook{}, r.trap()},
+		{f.set("udp"), hook{}, r.udp()},
+		{f.set("strike"), hook{}, r.strike()},
+		{f.set("fire"), hook{}, r.fire()},
+	}
+	if r.guarded() {
+		all = append(all, chain{f.set("hidden"), hook{}, r.hidden()})
+	}
+	if r.delays() {
+		all = append(all, chain{f.set("retransmit"), hook{}, r.retransmit()})
+	}
+	return all
+}
+
+// guarded reports whether not everybody may knock at a hidden port.
+func (r rules) guarded() bool { return r.alarm || r.policy.Delay }
+
+// delays reports whether strangers have to knock twice. An alarm keeps them out
+// altogether.
+func (r rules) delays() bool { return r.policy.Delay && !r.alarm }
+
+func (r rules) syn() []string {
+	rules := []string{
+		r.source() + " @" + r.set(ban) + " goto " + r.set("banned"),
+		"tcp dport @trap_tcp goto " + r.set("trap"),
+	}
+	if r.guarded() {
+		rules = append(rules, "tcp dport @hidden_tcp goto "+r.set("hidden"))
+	}
+	return rules
+}
+
+func (r rules) banned() []string {
+	return append(r.friends("goto friend"),
+		r.ip+" saddr @"+r.set(allow)+" accept",
+		"fib daddr type local drop",
+	)
+}
+
+// friends deals with friends of the port.
+func (r rules) friends(verdict string) []string {
+	return []string{
+		r.from("tcp dport") + " @" + r.set(friendHidden) + " " + verdict,
+		r.from("tcp dport") + " @" + r.set(friendPublic) + " " + verdict,
+	}
+}
+
+// untouched lets through what never concerns us.
+func (r rules) untouched() []string {
+	return []string{
+		forwarded + " accept",
+		fromUs + " accept",
+		r.ip + " saddr @" + r.set(allow) + " accept",
+	}
+}
+
+func (r rules) trap() []string {
+	rules := append(r.untouched(), r.friends("drop")...) // what is a trap now was protected once
+	rules = append(rules, anySocket+" accept")           // to stray
+	return append(rules, r.count()...)
+}
+
+// udp drops and counts UDP packets to a trap. Behind a cloud firewall a socket
+// never had such a packet unless it had asked for it, which is not to be known
+// of a flow that is exempt from tracking.
+func (r rules) udp() []string {
+	rules := append([]string{
+		fmt.Sprintf("ct state new %s @%s %s saddr != @%s fib daddr type local drop",
+			r.source(), r.set(ban), r.ip, r.set(allow)),
+		"udp dport != @trap_udp accept",
+	}, r.untouched()...)
+	if r.cloud {
+		rules = append(rules, "ct state untracked "+anySocket+" accept", anySocket+" drop")
+	} else {
+		rules = append(rules, anySocket+" accept")
+	}
+	return append(rules, r.count()...)
+}
+
+// count takes a hit. A repetition is kept in memory for another window. A first
+// one counts if it can be remembered, or it would be counted again with every
+// repetition: an add without room ends its rule.
+func (r rules) count() []string {
+	key := r.from("meta l4proto . th dport")
+	return []string{
+		key + " @" + r.set(hit) + " " + remember("update", hit, key, r.family, r.policy.Window) + " drop",
+		remember("add", hit, key, r.family, r.policy.Window) + " goto " + r.set("strike"),
+		"drop",
+	}
+}
+
+// strike fires if it may, logs a first hit, and adds a strike. Slots are tried
+// from the last to the first, so that the one just filled does not let the next
+// be filled.
+func (r rules) strike() []string {
+	rules := []string{
+		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
+		logRate + " " + r.log(portsnare.LogHit),
+	}
+	for i := slots(r.policy); i >= 1; i-- {
+		rules = append(rules, fmt.Sprintf("%s%s != @%s add @%s { %s timeout %s } drop",
+			r.filled(i-1), r.source(), r.slot(i), r.slot(i), r.source(), duration(r.policy.Window)))
+	}
+	return append(rules, "drop")
+}
+
+// filled matches a source that stands in each of the first n slots.
+func (r rules) filled(n int) string {
+	var matches string
+	for i := 1; i <= n; i++ {
+		matches += r.source() + " @" + r.slot(i) + " "
+	}
+	return matches
+}
+
+func (r rules) fire() []string {
+	return []string{
+		remember("add", ban, r.source(), r.family, r.policy.BanMin) + " " + r.log(portsnare.LogBan),
+		"drop",
+	}
+}
+
+// hidden keeps strangers off the hidden ports.
+func (r rules) hidden() []string {
+	rules := append(r.untouched(), r.friends("accept")...)
+	if r.alarm {
+		return append(rules, "drop")
+	}
+	knock := r.ip + " saddr . tcp sport . tcp dport"
+	again := remember("update", hasty, knock, r.family, hastyTime)
+	first := remember("add", grey, knock, r.family, greyTime) + " " + remember("add", hasty, knock, r.family, hastyTime)
+	return append(rules,
+		knock+" @"+r.set(hasty)+" "+again+" drop",
+		knock+" @"+r.set(grey)+" goto "+r.set("retransmit"),
+		first+" drop",
+	)
+}
+
+// retransmit lets a client in that knocked twice and touched no trap.
+func (r rules) retransmit() []string {
+	var rules []string
+	for i := 1; i <= slots(r.policy); i++ {
+		rules = append(rules, r.source()+" @"+r.slot(i)+" drop")
+	}
+	return rules
+}
+
+func (r rules) log(prefix string) string {
+	return fmt.Sprintf("log prefix %q group %d snaplen %d", prefix, r.group, logBytes)
+}

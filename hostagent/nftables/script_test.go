@@ -1,0 +1,244 @@
+package nftables
+
+import (
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/portsnare/portsnare"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// noon is the time of all tests that need one.
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func portSet(t testing.TB, s string) portsnare.PortSet {
+	t.Helper()
+	set, err := portsnare.ParsePortSet(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func tcp(number uint16) portsnare.Port {
+	return portsnare.Port{Protocol: portsnare.TCP, Number: number}
+}
+
+// sample is an order with something of everything.
+func sample(t testing.TB) portsnare.Order {
+	return portsnare.Order{
+		Host: "web-1", Group: "web", Generation: 7,
+		Traps: portsnare.Traps{
+			Neighbours: portSet(t, "20-21/tcp,24/tcp"),
+			Bait:       portSet(t, "23/tcp,3306/tcp"),
+			Secret:     portSet(t, "8000-8009/tcp,40001/tcp,5353/udp"),
+		},
+		Protected:     portSet(t, "22/tcp,443/tcp,443/udp"),
+		Public:        portSet(t, "443/tcp,443/udp"),
+		Policy:        portsnare.DefaultPolicy(),
+		CloudFirewall: true,
+		Allow: []netip.Prefix{
+			netip.MustParsePrefix("203.0.113.1/32"),
+			netip.MustParsePrefix("::ffff:192.0.2.128/121"),
+			netip.MustParsePrefix("2001:db8:a::7/48"),
+		},
+		Bans: []portsnare.Ban{
+			{Source: netip.MustParsePrefix("198.51.100.7/32"), Until: noon.Add(90 * time.Second)},
+			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Until: noon.Add(time.Hour)},
+			{Source: netip.MustParsePrefix("198.51.100.8/32"), Until: noon},                   // is over
+			{Source: netip.MustParsePrefix("192.0.2.200/32"), Until: noon.Add(time.Hour)},     // is allowed
+			{Source: netip.MustParsePrefix("198.51.100.9/32"), Until: noon.AddDate(10, 0, 0)}, // longer than the kernel counts
+		},
+		Friends: []portsnare.Friend{
+			{Source: netip.MustParsePrefix("198.51.100.7/32"), Port: tcp(22), Until: noon.Add(time.Hour)},
+			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Port: tcp(443), Until: noon.Add(portsnare.FriendTime)},
+			{Source: netip.MustParsePrefix("198.51.100.8/32"), Port: tcp(22), Until: noon}, // is one no more
+		},
+	}
+}
+
+// bare is the state of a kernel in which nothing of ours stands.
+func bare() state {
+	return state{
+		reserved:   portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
+		reservable: true,
+	}
+}
+
+// after is the state that a table leads to.
+func (t table) after(have state) state {
+	var s script
+	var settle lines
+	t.reserve(have, &s, &settle)
+	next := state{
+		exists: true, sets: map[string]string{}, chains: map[string]chainState{},
+		ports: map[string]portsnare.PortSet{}, nets: map[string][]netip.Prefix{},
+		bans: map[netip.Prefix]banned{}, friends: map[friend]time.Time{},
+		reserved: have.reserved, reservable: true,
+	}
+	if s.reserved != nil {
+		next.reserved = *s.reserved
+	}
+	for _, set := range t.sets {
+		next.sets[set.name], next.ports[set.name], next.nets[set.name] = set.digest(), set.ports, set.nets
+	}
+	for _, c := range t.chains {
+		next.chains[c.name] = chainState{c.hook.form("filter", "accept"), c.digests()}
+	}
+	for _, b := range t.bans {
+		if b.Until.After(noon) && !within(b.Source, t.allow) {
+			next.bans[b.Source] = banned{until: b.Until, packets: 3, bytes: 180}
+		}
+	}
+	for _, f := range t.friends {
+		if f.Until.After(noon) {
+			next.friends[friend{f.Source, f.Port.Number}] = f.Until
+		}
+	}
+	return next
+}
+
+// TestScripts compares what is run with testdata, in the language of nft:
+// each case is one directory.
+func TestScripts(t *testing.T) {
+	opts := New(Options{}).opts
+	first := sample(t)
+	second := sample(t) // rotated: 24 becomes protected, 23 fires, 443/tcp is given up
+	second.Generation = 8
+	second.Traps = portsnare.Traps{
+		Neighbours: portSet(t, "20/tcp,23/tcp"),
+		Bait:       portSet(t, "3306/tcp,5900/tcp"),
+		Secret:     portSet(t, "443/tcp,9000-9003/tcp,8006/tcp"),
+	}
+	second.Protected, second.Public = portSet(t, "22/tcp,24/tcp,443/udp"), portsnare.PortSet{}
+	second.Allow = first.Allow[:2]
+	strikes := func(k int, cloud bool) portsnare.Order {
+		o := sample(t)
+		o.Policy.Strikes, o.CloudFirewall = k, cloud
+		return o
+	}
+	alarm, delay := sample(t), sample(t)
+	alarm.Alarm, alarm.Policy.Delay = true, true
+	delay.Policy.Delay = true
+	longer := sample(t) // the second ban is prolonged, the first lifted, a friend kept for longer
+	longer.Bans[1].Until, longer.Friends[0].Until = noon.Add(2*time.Hour), noon.Add(3*time.Hour)
+	longer.Allow = append(longer.Allow, netip.MustParsePrefix("198.51.100.0/29"))
+	armed := func(o portsnare.Order) state { return render(o, opts).after(bare()) }
+	other := armed(first) // made by another version of ours
+	other.sets["hit4"] = "01234567"
+
+	tests := []struct {
+		name string
+		have state
+		want portsnare.Order
+	}{
+		{"first", bare(), first},
+		{"rotate", armed(first), second},
+		{"alarm", armed(first), alarm},
+		{"delay", armed(first), delay},
+		{"longer", armed(first), longer},
+		{"another-version", other, second},
+		{"strikes-1", bare(), strikes(1, true)},
+		{"strikes-8-no-cloud", bare(), strikes(8, false)},
+		{"strikes-3-to-2", armed(first), strikes(2, true)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			golden(t, test.name, changes(test.have, render(test.want, opts), noon))
+		})
+	}
+	t.Run("flush", func(t *testing.T) { golden(t, "flush", removal(armed(first))) })
+}
+
+// golden compares the parts of a script with the files of a directory.
+func golden(t *testing.T, name string, s script) {
+	t.Helper()
+	parts := map[string]string{"1-arm.nft": s.arm, "2-reserved.sysctl": "", "3-settle.nft": s.settle}
+	if s.reserved != nil {
+		parts["2-reserved.sysctl"] = formatReserved(*s.reserved)
+	}
+	for file, got := range parts {
+		path := filepath.Join("testdata", name, file)
+		if *update {
+			write(t, path, got)
+		}
+		want, err := os.ReadFile(path)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// write writes a golden file; an empty part has none.
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if text == "" {
+		os.Remove(path)
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAllowedPrefixes(t *testing.T) {
+	tests := []struct{ give, want string }{
+		{"192.0.2.7/32", "192.0.2.7/32"},
+		{"192.0.2.7/24", "192.0.2.0/24"},
+		{"0.0.0.0/0", "0.0.0.0/0"},
+		{"2001:db8::1/128", "2001:db8::1/128"},
+		{"::ffff:192.0.2.0/120", "192.0.2.0/24"},
+		{"::ffff:0.0.0.0/96", "0.0.0.0/0"},
+		{"192.0.2.7/32 192.0.2.0/24 192.0.2.7/32 192.0.2.0/25", "192.0.2.0/24"}, // nft refuses overlaps
+		{"2001:db8::/48 192.0.2.0/24 ::/0 198.51.100.0/24", "192.0.2.0/24 198.51.100.0/24 ::/0"},
+	}
+	for _, test := range tests {
+		var prefixes []netip.Prefix
+		for field := range strings.FieldsSeq(test.give) {
+			prefixes = append(prefixes, netip.MustParsePrefix(field))
+		}
+		if got := strings.Join(texts(allowed(prefixes)), " "); got != test.want {
+			t.Errorf("%s: %q, want %q", test.give, got, test.want)
+		}
+	}
+}
+
+func TestParseReserved(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n": "\n", "5,7-9\n": "5,7-9\n", "0\n": "\n", "0-3,9\n": "1-3,9\n", "65535\n": "65535\n",
+	} {
+		ports, err := parseReserved(text)
+		if got := formatReserved(ports); err != nil || got != want {
+			t.Errorf("%q read as %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := parseReserved("5-\n"); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("a damaged list: %v, want invalid", err)
+	}
+}
+
+func TestNothingToDo(t *testing.T) {
+	opts := New(Options{}).opts
+	want := render(sample(t), opts)
+	if s := changes(want.after(bare()), want, noon); !s.empty() {
+		t.Errorf("script from the wanted state: %+v, want none", s)
+	}
+	if s := removal(bare()); !s.empty() {
+		t.Errorf("removal of nothing: %+v, want none", s)
+	}
+}

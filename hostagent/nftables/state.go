@@ -1,0 +1,224 @@
+package nftables
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// state is what of ours stands in the kernel.
+type state struct {
+	exists  bool                  // our table does
+	sets    map[string]string     // digests by name; "" for a set without one
+	chains  map[string]chainState // by name
+	ports   map[string]portsnare.PortSet
+	nets    map[string][]netip.Prefix
+	bans    map[netip.Prefix]banned
+	friends map[friend]time.Time // until when; nil unless they were asked for
+
+	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
+	reservable bool              // the list can be written
+}
+
+// banned is an entry of the ban sets.
+type banned struct {
+	until          time.Time
+	packets, bytes uint64 // dropped
+}
+
+// friend is an entry of the friend sets. They hold TCP ports only.
+type friend struct {
+	source netip.Prefix
+	port   uint16
+}
+
+// chainState is a chain as it stands.
+type chainState struct {
+	hook  string   // where a base chain hangs in, and what it is
+	rules []string // their digests; "" for a rule without one
+}
+
+// isBans, isFriends and isContent sort our sets by who fills them: the kernel
+// and we, the same, we alone and those. Hits and strikes are many, and the
+// kernel's own.
+func isBans(set string) bool    { return strings.HasPrefix(set, ban) }
+func isFriends(set string) bool { return strings.HasPrefix(set, "friend") }
+func isContent(set string) bool {
+	return isBans(set) || strings.HasPrefix(set, allow) || slices.Contains(portSets, set)
+}
+
+// reaches reports whether what ends at until lasts to then, within the precision
+// of nft, which gives out whole seconds.
+func reaches(until, then time.Time) bool { return !until.Add(2 * time.Second).Before(then) }
+
+// foreignReserved returns what others put into ip_local_reserved_ports.
+func (s state) foreignReserved() portsnare.PortSet { return s.reserved.Minus(s.ports[reserved]) }
+
+// listing is what nft prints.
+type listing struct {
+	Nftables []struct {
+		Table *struct{ Name string }
+		Set   *struct {
+			Name, Comment string
+			Elem          []element
+		}
+		Chain *struct {
+			Name, Type, Hook, Policy string
+			Prio                     int
+		}
+		Rule *struct{ Chain, Comment string }
+	}
+}
+
+// element is an entry of a set.
+type element struct {
+	Val     json.RawMessage
+	Expires int64 // seconds
+	Counter struct{ Packets, Bytes uint64 }
+}
+
+// UnmarshalJSON reads an entry with or without anything that goes with it.
+func (e *element) UnmarshalJSON(text []byte) error {
+	type plain element
+	var full struct{ Elem *plain }
+	if text[0] == '{' {
+		if err := json.Unmarshal(text, &full); err != nil {
+			return err
+		}
+	}
+	if full.Elem == nil {
+		e.Val = slices.Clone(text)
+		return nil
+	}
+	*e = element(*full.Elem)
+	return nil
+}
+
+// parseTables reports whether our table is in a list.
+func parseTables(text string) (bool, error) {
+	var l listing
+	err := json.Unmarshal([]byte(text), &l)
+	for _, object := range l.Nftables {
+		if object.Table != nil && "inet "+object.Table.Name == ours {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// parseTable reads what our table is made of.
+func (s *state) parseTable(text string) error {
+	var l listing
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		return err
+	}
+	s.sets, s.chains = map[string]string{}, map[string]chainState{}
+	for _, object := range l.Nftables {
+		switch {
+		case object.Set != nil:
+			s.sets[object.Set.Name] = object.Set.Comment
+		case object.Chain != nil:
+			c := *object.Chain
+			var h string
+			if c.Hook != "" {
+				h = hook{name: c.Hook, priority: c.Prio}.form(c.Type, c.Policy)
+			}
+			s.chains[c.Name] = chainState{hook: h}
+		case object.Rule != nil:
+			c := s.chains[object.Rule.Chain]
+			c.rules = append(c.rules, object.Rule.Comment)
+			s.chains[object.Rule.Chain] = c
+		}
+	}
+	return nil
+}
+
+// parseSet reads what one of our sets holds.
+func (s *state) parseSet(text string, now time.Time) error {
+	var l listing
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		return err
+	}
+	for _, object := range l.Nftables {
+		if object.Set == nil {
+			continue
+		}
+		if err := s.take(object.Set.Name, object.Set.Elem, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes up the entries of a set.
+func (s *state) take(name string, elements []element, now time.Time) (err error) {
+	var ports []portsnare.Port
+	for _, e := range elements {
+		until := now.Add(time.Duration(e.Expires) * time.Second)
+		switch strings.TrimRight(name, "46") {
+		case allow:
+			var net netip.Prefix
+			net, err = e.net()
+			s.nets[name] = append(s.nets[name], net)
+		case ban:
+			var addr netip.Addr
+			err = json.Unmarshal(e.Val, &addr)
+			s.bans[portsnare.BanPrefix(addr)] = banned{until, e.Counter.Packets, e.Counter.Bytes}
+		case friendHidden, friendPublic:
+			var f friend
+			if f, err = e.friend(); until.After(s.friends[f]) {
+				s.friends[f] = until
+			}
+		default:
+			port := portsnare.Port{Protocol: portsnare.TCP}
+			err = json.Unmarshal(e.Val, &port.Number)
+			ports = append(ports, port)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.ports[name] = portsnare.PortSetOf(ports...)
+	slices.SortFunc(s.nets[name], netip.Prefix.Compare)
+	return nil
+}
+
+// net reads an address or a prefix. A range, which we never add, is read as a
+// prefix that is not valid.
+func (e element) net() (netip.Prefix, error) {
+	var addr netip.Addr
+	if json.Unmarshal(e.Val, &addr) == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	var net struct {
+		Prefix struct {
+			Addr netip.Addr
+			Len  int
+		}
+	}
+	err := json.Unmarshal(e.Val, &net)
+	return netip.PrefixFrom(net.Prefix.Addr, net.Prefix.Len), err
+}
+
+// friend reads {"concat": ["198.51.100.7", 22]}.
+func (e element) friend() (friend, error) {
+	var pair struct{ Concat [2]json.RawMessage }
+	var addr netip.Addr
+	var port uint16
+	if err := json.Unmarshal(e.Val, &pair); err != nil {
+		return friend{}, err
+	}
+	if err := json.Unmarshal(pair.Concat[0], &addr); err != nil {
+		return friend{}, err
+	}
+	err := json.Unmarshal(pair.Concat[1], &port)
+	return friend{portsnare.BanPrefix(addr), port}, err
+}
+
+// names returns the keys of a map, sorted.
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
