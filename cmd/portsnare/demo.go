@@ -23,12 +23,12 @@ scanned without Portsnare and then through several rotations with it, while an
 innocent client keeps connecting. Needs root, nft, ipset and iptables; changes
 nothing outside its namespaces. Exit code 0 says that every claim held.`,
 	}
-	rotations := c.Flags().Int("rotations", 3, "how many rotations to go through, at least 1")
+	rotations := c.Flags().Int("rotations", 3, fmt.Sprintf("how many rotations to go through, 1 to %d", demo.MaxRotations))
 	keep := c.Flags().Bool("keep", false, "leave everything running at the end until interrupted")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *rotations < 1 {
-			return cli.Misuse(fmt.Errorf("--rotations %d: want at least 1", *rotations))
+		if *rotations < 1 || *rotations > demo.MaxRotations {
+			return cli.Misuse(fmt.Errorf("--rotations %d: want 1 to %d", *rotations, demo.MaxRotations))
 		}
 		binary, err := os.Executable()
 		if err != nil {

@@ -15,10 +15,14 @@ import (
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
+// MaxRotations is how many rotations there are addresses for: each scan has one
+// of its own.
+const MaxRotations = 60
+
 // Options of [Run].
 type Options struct {
 	Binary    string    // the product; it is run again as controller and agent
-	Rotations int       // at least 1
+	Rotations int       // 1 to MaxRotations
 	Account   io.Writer // where the story is told while it happens
 	Keep      bool      // leave the world running at the end until ctx ends
 }
