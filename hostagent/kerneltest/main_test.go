@@ -1,0 +1,39 @@
+package kerneltest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/portsnare/portsnare/hostagent/netlab"
+)
+
+var update = flag.Bool("update", false, "write docs/kernel-conformance.md")
+
+// TestMain lets many cases run at a time, since most of them wait for clocks.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "12") // the default of a flag that the command line may set
+	flag.Parse()
+	os.Exit(netlab.Main(suite{m}))
+}
+
+// suite runs the tests and then has the table printed or written.
+type suite struct{ m *testing.M }
+
+func (s suite) Run() int {
+	code := s.m.Run()
+	if code != 0 {
+		return code
+	}
+	if testing.Verbose() {
+		fmt.Print(outcomes.String())
+	}
+	if *update {
+		if err := outcomes.write(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return 0
+}
