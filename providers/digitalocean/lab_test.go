@@ -25,8 +25,8 @@ const (
 )
 
 var (
-	anyV4, anyV6 = portsnare.AnySource()[0], portsnare.AnySource()[1]
-	protected    = portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 22})
+	anyV4     = portsnare.AnySource()[0]
+	protected = portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 22})
 )
 
 var (
