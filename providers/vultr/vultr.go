@@ -112,11 +112,12 @@ func New(o Options) (*Firewall, error) {
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (o Options) check() error {
+	_, nameErr := portsnare.ParseName(string(o.Mark)) // as toMark demands of it
 	switch {
 	case !uuid.MatchString(o.GroupID):
 		return invalid("open firewall group", o.GroupID, errors.New("want an id such as cb676a46-66fd-4dfb-b839-443f2e6c0b60"), hintGroup)
-	case o.Mark == "":
-		return invalid("open firewall group", o.GroupID, errors.New("an owner mark is needed"), "")
+	case nameErr != nil:
+		return invalid("use the owner mark of", o.GroupID, nameErr, "")
 	case strings.Trim(o.APIKey, letters) != "" || o.APIKey == "":
 		return invalid("use the API key", "", errors.New("want letters and digits, and nothing else"),
 			"look at VULTR_API_KEY, or at the file that VULTR_API_KEY_FILE names")
