@@ -106,7 +106,7 @@ func stale(t *testing.T, p Provider) {
 	} {
 		p.fresh(t, tt.name, nil, func(w *walk) {
 			if w.Faults == nil {
-				t.Skip("no fault can be injected here")
+				w.Skip("no fault can be injected here")
 			}
 			w.reach(w.dual("5000/tcp", "6000/tcp"))
 			w.Faults.Freeze(3)

@@ -75,8 +75,11 @@ func limit(t *testing.T, p Provider) {
 	const room = 16 // where it can be chosen
 	w := p.start(t, room)
 	n := w.room()
-	if n < 2 {
+	switch {
+	case n < 2:
 		t.Fatalf("room for %d ranges: the case needs 2", n)
+	case n > 65535:
+		t.Skip("there is room for every port")
 	}
 	sub(w, "full", func(w *walk) { w.reach(many(n, 1000)) })
 	sub(w, "full, all others", func(w *walk) { w.reach(many(n, 3000)) })
