@@ -12,6 +12,8 @@ import (
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
+const swaps = 30
+
 // TestSwap rotates traps while a scanner probes what is a trap, or a bait, in
 // both sets, and a client connects. Hits, strikes and bans live on.
 func TestSwap(t *testing.T) {
@@ -28,7 +30,7 @@ func TestSwap(t *testing.T) {
 		var probers sync.WaitGroup
 		probers.Go(func() { w.keepConnecting(ctx) })
 		probers.Go(func() { w.keepProbing(ctx) })
-		for range 25 {
+		for range swaps / 2 {
 			w.set(b)
 			w.set(a)
 		}
@@ -68,7 +70,7 @@ func (w *world) keepConnecting(ctx context.Context) {
 		}
 	}
 	if n < 50 {
-		w.t.Errorf("only %d connections during 50 swaps", n)
+		w.t.Errorf("only %d connections during %d swaps", n, swaps)
 	}
 }
 
@@ -94,9 +96,7 @@ func (w *world) keepProbing(ctx context.Context) {
 			send(three, port, netlab.SYN)
 			send(three, port, netlab.FIN|netlab.ACK)
 		}
-		if n%10 == 0 {
-			time.Sleep(time.Millisecond) // leaves the processors to the swaps
-		}
+		time.Sleep(time.Millisecond) // leaves the processors to the swaps
 	}
 }
 
