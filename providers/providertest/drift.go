@@ -60,7 +60,7 @@ func drift(t *testing.T, p Provider) {
 		p.fresh(t, tt.name, nil, func(w *walk) {
 			want := w.dual("5000/tcp", "6000-6010/tcp")
 			w.reach(want)
-			w.must(tt.drift(w, w.ours()))
+			w.must(tt.drift(w, w.someOurs()))
 			w.reach(want)
 			w.reach(w.dual("6000-6010/tcp", "6012/tcp"))
 			w.reach(nil)
@@ -169,7 +169,7 @@ func races(t *testing.T, p Provider) {
 			p.fresh(t, tt.name+", "+to.name, nil, func(w *walk) {
 				w.reach(w.v4("5000/tcp", "6000/tcp"))
 				plan := w.plan(w.v4(to.ranges...))
-				w.must(tt.race(w, w.ours()[0]))
+				w.must(tt.race(w, w.someOurs()[0]))
 				done, err := w.Firewall.Apply(w.Context(), plan)
 				if err != nil && !passes(err) {
 					w.Errorf("error %v: want one after which a rotation tries again", err)

@@ -126,6 +126,16 @@ func (w *walk) ours() []Standing {
 	})
 }
 
+// someOurs is ours, of which there must be some.
+func (w *walk) someOurs() []Standing {
+	w.Helper()
+	ours := w.ours()
+	if len(ours) == 0 {
+		w.Fatal("no rule of ours stands")
+	}
+	return ours
+}
+
 // attempt is one step of a rotation and how it went.
 type attempt struct {
 	have   []portsnare.Rule
