@@ -61,14 +61,14 @@ func New(opts Options) *Backend {
 func (b *Backend) Check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.inspect(ctx)
+	_, err := b.inspect(ctx, false)
 	return err
 }
 
 // Set makes the kernel carry out order and nothing else, and reports whether
-// anything had to be changed. Hits, strikes and bans live on. Bans of the order
-// are added or prolonged, never shortened; the bans of allowed sources are
-// lifted. What was changed before an error stays until the next Set, unless
+// anything had to be changed. Hits, strikes, bans and friends live on. Bans and
+// friends of the order are added or prolonged, never shortened; the bans of
+// allowed sources are lifted. What was changed before an error stays until the next Set, unless
 // nothing of ours stood there before.
 //
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
@@ -79,7 +79,7 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	have, err := b.inspect(ctx)
+	have, err := b.inspect(ctx, len(order.Friends) > 0)
 	if err != nil {
 		return false, err
 	}
@@ -106,7 +106,7 @@ func (b *Backend) Flush(ctx context.Context) error {
 }
 
 func (b *Backend) flush(ctx context.Context) error {
-	have, err := b.inspect(ctx)
+	have, err := b.inspect(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,12 @@ func validate(order portsnare.Order) error {
 		return err
 	}
 	for _, ban := range order.Bans {
-		if err := checkSource(ban.Source); err != nil {
+		if err := checkSource("ban", ban.Source); err != nil {
+			return err
+		}
+	}
+	for _, friend := range order.Friends {
+		if err := checkSource("befriend", friend.Source); err != nil {
 			return err
 		}
 	}
@@ -178,12 +183,13 @@ func (b *Backend) destroySets(ctx context.Context, text string) error {
 	return err
 }
 
-// inspect reads what of ours stands in the kernel.
-func (b *Backend) inspect(ctx context.Context) (state, error) {
+// inspect reads what of ours stands in the kernel; the friends, who may be many,
+// only where they are wanted.
+func (b *Backend) inspect(ctx context.Context, friends bool) (state, error) {
 	if err := b.able(); err != nil {
 		return state{}, err
 	}
-	have, err := b.readSets(ctx, readable)
+	have, err := b.readSets(ctx, func(set string) bool { return readable(set) || friends && isFriends(set) })
 	if err != nil {
 		return state{}, err
 	}

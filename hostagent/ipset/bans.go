@@ -26,8 +26,9 @@ func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
 	return bans, nil
 }
 
-// Dropped returns how many connection attempts of each banned source have been
-// dropped, the one that had it banned by the kernel included.
+// Dropped returns how many connection attempts of each banned source its ban has
+// met, the one that had it banned by the kernel included. All have been dropped,
+// but those of a friend of their port.
 func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
 	have, err := b.readBans(ctx)
 	if err != nil {
@@ -44,7 +45,7 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 // well as it shortens one. A time that is past changes nothing. The source must
 // be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
-	if err := checkSource(source); err != nil {
+	if err := checkSource("ban", source); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -52,14 +53,14 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 	if err := b.able(); err != nil {
 		return err
 	}
-	left := until.Sub(b.opts.Now())
-	if left <= 0 {
+	now := b.opts.Now()
+	if !until.After(now) {
 		return nil
 	}
 	bans := familyOf(source.Addr()).bans()
 	var l lines
 	l.addf("create %s %s", bans.name, bans.kind) // before the first order
-	l.addf("%s", banLine(source, left))
+	l.addf("%s", banLine(source, until, now))
 	return b.restoreSets(ctx, l.String())
 }
 
@@ -74,12 +75,12 @@ func (b *Backend) readBans(ctx context.Context) (map[netip.Prefix]ban, error) {
 	return have.bans, err
 }
 
-func checkSource(source netip.Prefix) error {
+func checkSource(op string, source netip.Prefix) error {
 	if source.IsValid() && source == portsnare.BanPrefix(source.Addr()) {
 		return nil
 	}
 	return &portsnare.Error{
-		Kind: portsnare.Invalid, Op: "ban", Subject: source.String(),
+		Kind: portsnare.Invalid, Op: op, Subject: source.String(),
 		Err: errors.New("want an IPv4 address or an IPv6 /64"),
 	}
 }

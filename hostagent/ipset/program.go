@@ -23,9 +23,20 @@ const (
 	baitTCP      = prefix + "bait_tcp" // traps that do not fire; those of UDP never do
 	protectedTCP = prefix + "protected_tcp"
 	protectedUDP = prefix + "protected_udp"
+	hiddenTCP    = prefix + "hidden_tcp" // protected, and not known to the world
 	// reserved holds what stood in ip_local_reserved_ports before us although
 	// it is a trap, so that it is left there when the trap goes.
 	reserved = prefix + "reserved"
+)
+
+// The kinds of the sets of a family that several files speak of. Friends are
+// kept apart by what their port was when they were learned, so that the crowd at
+// a public port leaves room for the others.
+const (
+	friendHidden = "friend_hidden"
+	friendPublic = "friend_public"
+	heard        = "heard"  // (source, port): data came lately
+	spoken       = "spoken" // sources to which a published port said something lately
 )
 
 // How much the kernel remembers, in hash buckets for each family. A packet
@@ -38,11 +49,13 @@ const (
 	hitBuckets    = 32768
 	strikeBuckets = 8192
 	banBuckets    = 16384
+	friendBuckets = 8192
+	heardBuckets  = 4096
 	perBucket     = 12
 	neverReached  = 2 * perBucket // entries for each bucket
 )
 
-// discard is in the hits of IPv6 for good (RFC 6666: no packet comes from
+// discard is in the hits and friends of IPv6 for good (RFC 6666: no packet comes from
 // there). It makes the SET target add networks of this length.
 const discard = "100::/64,tcp:0"
 
@@ -51,14 +64,15 @@ type family struct {
 	digit   string // ends the names of its sets
 	tool    string // begins the names of its programs
 	hits    string // type of a set of (source, port)
+	exact   string // type of a set of (address, port)
 	sources string // type of a set of sources
 	nets    string // type of a set of networks
 	bits    int    // of an address
 }
 
 var families = [...]family{
-	{"4", "iptables", "hash:ip,port family inet", "hash:ip family inet", "hash:net family inet", 32},
-	{"6", "ip6tables", "hash:net,port family inet6", "hash:ip family inet6 netmask 64", "hash:net family inet6", 128},
+	{"4", "iptables", "hash:ip,port family inet", "hash:ip,port family inet", "hash:ip family inet", "hash:net family inet", 32},
+	{"6", "ip6tables", "hash:net,port family inet6", "hash:ip,port family inet6", "hash:ip family inet6 netmask 64", "hash:net family inet6", 128},
 }
 
 // absent reports whether the kernel was told to do without the family.
@@ -104,11 +118,14 @@ type program struct {
 	tables [len(families)][]table
 	allow  []netip.Prefix
 	bans   []portsnare.Ban
+
+	friends []portsnare.Friend
+	hidden  portsnare.PortSet
 }
 
 // render says what an order means in the language of the kernel.
 func render(o portsnare.Order, opts Options) program {
-	p := program{allow: allowed(o.Allow), bans: o.Bans}
+	p := program{allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends, hidden: o.Hidden()}
 	p.sets = portSets(o)
 	for i, f := range families {
 		p.sets = append(p.sets, f.sets(o.Policy.Strikes, p.allow, opts)...)
@@ -127,6 +144,7 @@ func portSets(o portsnare.Order) []set {
 		ports(baitTCP, grows, o.Traps.Bait, portsnare.TCP),
 		ports(protectedTCP, grows, o.Protected, portsnare.TCP),
 		ports(protectedUDP, grows, o.Protected, portsnare.UDP),
+		ports(hiddenTCP, grows, o.Hidden(), portsnare.TCP),
 		ports(reserved, grows, portsnare.PortSet{}, portsnare.TCP), // see reserve
 	}
 }
@@ -138,12 +156,20 @@ func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
 		{f.set("allow"), f.nets, grows, content{nets: f.entries(allow)}},
 		memory(f.set("hit"), f.hits, opts.hitBuckets),
 		f.bans(),
+		memory(f.set(friendHidden), f.hits, friendBuckets),
+		memory(f.set(friendPublic), f.hits, friendBuckets),
+		memory(f.set(heard), f.exact, heardBuckets),
+		memory(f.set(spoken), f.sources, heardBuckets),
 	}
-	for i := 1; i < strikes; i++ {
+	for i := 1; i <= slots(strikes); i++ {
 		sets = append(sets, memory(f.slot(i), f.sources, strikeBuckets))
 	}
 	return sets
 }
+
+// slots returns how many sets of strikes K strikes take: the last makes the ban.
+// There is one for a K of 1 too, which tells delay who has met a trap.
+func slots(strikes int) int { return max(1, strikes-1) }
 
 // bans returns the family's set of bans.
 func (f family) bans() set {

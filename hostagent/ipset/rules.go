@@ -2,6 +2,7 @@ package ipset
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portsnare/portsnare"
@@ -10,12 +11,21 @@ import (
 // The chains. Every chain of ours begins with the first name.
 const (
 	chainMain   = "PORTSNARE"
+	chainBanned = "PORTSNARE_BANNED"
 	chainTrap   = "PORTSNARE_TRAP"
 	chainHit    = "PORTSNARE_HIT"
 	chainBan    = "PORTSNARE_BAN"
+	chainHidden = "PORTSNARE_HIDDEN"
+	chainDelay  = "PORTSNARE_DELAY"
+	chainGrey   = "PORTSNARE_GREY"
+	chainTalk   = "PORTSNARE_TALK"
+	chainVoid   = "PORTSNARE_VOID"
 	chainStray  = "PORTSNARE_STRAY"
 	chainUDP    = "PORTSNARE_UDP"
 	chainUDPHit = "PORTSNARE_UDP_HIT"
+	chainLeave  = "PORTSNARE_LEAVE"
+	chainSaid   = "PORTSNARE_SAID"
+	chainRefuse = "PORTSNARE_REFUSE"
 )
 
 // Rules are written in the very form in which iptables-save prints them, so
@@ -25,6 +35,9 @@ const (
 	notPureSYN = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"
 	toUs       = "-m addrtype --dst-type LOCAL"
 	toUsNotOwn = "-m addrtype ! --src-type LOCAL --dst-type LOCAL" // nobody strikes in our own name
+	fromUs     = "-m addrtype --src-type LOCAL"
+	bareRST    = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK RST"
+	data       = "-p tcp -m tcp --tcp-flags RST,PSH PSH" // PSH ends whatever is written
 
 	// anySocket matches where a local socket, listening or connected, would
 	// take the packet; ownSocket leaves out those that listen on any address.
@@ -43,9 +56,15 @@ const (
 // table is our part of one iptables table.
 type table struct {
 	name   string
-	jump   string // matches of the one rule in PREROUTING that leads to chainMain
+	jumps  []jump
 	chains []chain
 }
+
+// jump is the one rule of a hook that leads to a chain of ours.
+type jump struct{ hook, matches, chain string }
+
+// String returns the rule as it is printed, without "-A".
+func (j jump) String() string { return j.hook + " " + j.matches + " -j " + j.chain }
 
 type chain struct {
 	name  string
@@ -57,7 +76,7 @@ func notIn(set, by string) string { return "-m set ! --match-set " + set + " " +
 
 // tables returns the family's rules.
 func (f family) tables(o portsnare.Order, opts Options) []table {
-	r := rules{family: f, policy: o.Policy, cloud: o.CloudFirewall, group: opts.LogGroup}
+	r := rules{family: f, policy: o.Policy, cloud: o.CloudFirewall, alarm: o.Alarm, hiddenPorts: o.Hidden(), group: opts.LogGroup}
 	return []table{r.raw(), r.mangle()}
 }
 
@@ -66,48 +85,81 @@ type rules struct {
 	family
 	policy portsnare.Policy
 	cloud  bool
+	alarm  bool
 	group  uint16
+
+	hiddenPorts portsnare.PortSet
 }
 
-// raw deals with pure SYNs. Still to come in chainMain, where the steps of the
-// design have their place: friends before the ban; alarm and delay for protected
-// ports behind the traps.
+// raw deals with pure SYNs.
 func (r rules) raw() table {
-	return table{"raw", "! -i lo " + pureSYN, []chain{
-		{chainMain, []string{
-			in(r.set("ban"), "src") + " " + notIn(r.set("allow"), "src") + " " + toUs + " -j DROP",
-			in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainTrap,
-		}},
+	return table{"raw", []jump{{"PREROUTING", "! -i lo " + pureSYN, chainMain}}, slices.Concat([]chain{
+		{chainMain, r.syn()},
+		{chainBanned, r.banned()},
 		{chainTrap, append(r.untouched(protectedTCP),
 			anySocket+" -j RETURN", // to chainStray
 			notIn(r.set("hit"), "src,dst")+" -g "+chainHit,
 			r.remember(),
 			"-j DROP",
 		)},
-		{chainHit, r.count(r.fire())},
+		{chainHit, r.count(append(r.friends("DROP"), r.fire())...)},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),
 			in(r.set("ban"), "src") + " ! --update-counters " + r.log(portsnare.LogBan),
 			"-j DROP",
 		}},
-	}}
+	}, r.hidden())}
 }
 
-// mangle deals with everything that is no pure SYN, and with the SYNs that a
-// local socket takes.
+// syn decides which of the chains takes a SYN.
+func (r rules) syn() []string {
+	rules := []string{
+		in(r.set("ban"), "src") + " -g " + chainBanned,
+		in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainTrap,
+	}
+	if r.alarm || r.policy.Delay {
+		rules = append(rules, in(hiddenTCP, "dst")+" "+toUsNotOwn+" -g "+chainHidden)
+	}
+	return rules
+}
+
+// banned spares friends and whoever is allowed.
+func (r rules) banned() []string {
+	var rules []string
+	for _, friend := range r.friends("RETURN") {
+		rules = append(rules, in(protectedTCP, "dst")+" "+friend)
+	}
+	return append(rules, notIn(r.set("allow"), "src")+" "+toUs+" -j DROP")
+}
+
+// friends sends the SYN of a friend of its port to a target.
+func (r rules) friends(target string) []string {
+	return []string{
+		in(r.set(friendHidden), "src,dst") + " -j " + target,
+		in(r.set(friendPublic), "src,dst") + " -j " + target,
+	}
+}
+
+// mangle deals with everything that is no pure SYN, with the SYNs that a local
+// socket takes, and with what leaves.
 func (r rules) mangle() table {
-	return table{"mangle", "! -i lo", []chain{
+	return table{"mangle", []jump{
+		{"PREROUTING", "! -i lo", chainMain},
+		{"POSTROUTING", "! -o lo -p tcp", chainLeave},
+	}, slices.Concat([]chain{
 		{chainMain, []string{
-			"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+			"-m conntrack --ctstate RELATED,ESTABLISHED -g " + chainTalk,
 			"-p tcp " + in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainStray,
+			notPureSYN + " -m conntrack --ctstate INVALID " + in(hiddenTCP, "dst") + " " + toUsNotOwn + " -g " + chainVoid,
 			"-p udp -m conntrack --ctstate NEW " + in(r.set("ban"), "src") + " " +
 				notIn(r.set("allow"), "src") + " " + toUs + " -j DROP",
 			"-p udp " + in(trapUDP, "dst") + " " + toUsNotOwn + " -g " + chainUDP,
 		}},
 		{chainStray, r.stray()},
+		{chainVoid, []string{anySocket + " -j RETURN", "-j DROP"}}, // it would be a published port that refuses
 		{chainUDP, r.udp()},
 		{chainUDPHit, r.count()},
-	}}
+	}, r.talk(), r.leave())}
 }
 
 // untouched lets through what no trap concerns. Protected ports are not among
@@ -157,7 +209,7 @@ func (r rules) count(fire ...string) []string {
 		notIn(r.set("hit"), "src,dst") + " -j DROP",
 	}, fire...)
 	rules = append(rules, logRate+" "+r.log(portsnare.LogHit))
-	for i := r.policy.Strikes - 1; i >= 1; i-- {
+	for i := slots(r.policy.Strikes); i >= 1; i-- {
 		rules = append(rules, r.filled(i-1)+notIn(r.slot(i), "src")+" "+add(r.slot(i), "src", r.policy.Window))
 	}
 	return append(rules, "-j DROP")
@@ -178,8 +230,11 @@ func (r rules) filled(n int) string {
 }
 
 // remember adds (source, port) to the hits, or keeps it for another window.
-func (r rules) remember() string {
-	return fmt.Sprintf("-j SET --add-set %s src,dst --exist --timeout %d", r.set("hit"), seconds(r.policy.Window))
+func (r rules) remember() string { return keep(r.set("hit"), "src,dst", r.policy.Window) }
+
+// keep adds an entry to a set, or keeps it for as long again.
+func keep(set, by string, timeout time.Duration) string {
+	return fmt.Sprintf("-j SET --add-set %s %s --exist --timeout %d", set, by, seconds(timeout))
 }
 
 // add adds the source to a set; if it is there, it stays as it is.

@@ -53,7 +53,9 @@ func changes(have state, want program, now time.Time) script {
 		set.prepare(have.contents[set.name], &prepare)
 	}
 	if prepare.Len() > 0 {
-		prepare.addf("add %s %s timeout 0", families[1].set("hit"), discard)
+		for _, kind := range []string{"hit", friendHidden, friendPublic} {
+			prepare.addf("add %s %s timeout 0", families[1].set(kind), discard)
+		}
 	}
 	for _, set := range want.sets {
 		set.arm(have.contents[set.name], &arm)
@@ -62,6 +64,7 @@ func changes(have state, want program, now time.Time) script {
 		set.shrink(have.contents[set.name], &arm)
 	}
 	want.ban(have, now, &arm)
+	want.befriend(have, now, &arm)
 	for i := range families {
 		s.rules[i] = tablesScript(have.tables[i], want.tables[i])
 	}
@@ -136,13 +139,13 @@ func (p program) ban(have state, now time.Time, l *lines) {
 			return
 		}
 		if b.Until.After(now) && !p.allows(b.Source) && !have.bannedUntil(b.Source, soon(b.Until, now)) {
-			l.addf("%s", banLine(b.Source, b.Until.Sub(now)))
+			l.addf("%s", banLine(b.Source, b.Until, now))
 			room--
 		}
 	}
 }
 
-// soon returns until when a ban must reach now. One that is longer than the
+// soon returns until when an entry must last now. One that is longer than the
 // kernel counts is renewed half-way, by whichever Set comes then.
 func soon(until, now time.Time) time.Time {
 	if until.After(now.Add(portsnare.MaxTimeout)) {
@@ -151,11 +154,15 @@ func soon(until, now time.Time) time.Time {
 	return until
 }
 
+// remaining returns the seconds from now until then that the kernel can count.
+func remaining(until, now time.Time) int64 {
+	left := min(until.Sub(now), portsnare.MaxTimeout)
+	return seconds(left + time.Second - 1)
+}
+
 // banLine bans a source, or sets the time that is left of its ban.
-func banLine(source netip.Prefix, left time.Duration) string {
-	left = min(left, portsnare.MaxTimeout)
-	whole := (left + time.Second - 1) / time.Second
-	return fmt.Sprintf("add %s %s timeout %d", familyOf(source.Addr()).set("ban"), source.Addr(), whole)
+func banLine(source netip.Prefix, until, now time.Time) string {
+	return fmt.Sprintf("add %s %s timeout %d", familyOf(source.Addr()).set("ban"), source.Addr(), remaining(until, now))
 }
 
 // allows reports whether everything in source is on the allow list.
@@ -227,15 +234,17 @@ func (have tableState) replace(want table, l *lines) {
 	for _, c := range want.chains {
 		l.addf(":%s - [0:0]", c.name)
 	}
-	have.removeJumps(l, want.jumpRule())
+	have.removeJumps(l, want.jumps)
 	for _, name := range have.names() {
 		if !want.has(name) { // nothing leads there: all others have just been emptied
 			l.addf("-F %s", name)
 			l.addf("-X %s", name)
 		}
 	}
-	if !slices.Contains(have.jumps, want.jumpRule()) {
-		l.addf("-I PREROUTING 1 %s -j %s", want.jump, chainMain)
+	for _, j := range want.jumps {
+		if !slices.Contains(have.jumps, j.String()) {
+			l.addf("-I %s 1 %s -j %s", j.hook, j.matches, j.chain)
+		}
 	}
 	for _, c := range want.chains {
 		for _, rule := range c.rules {
@@ -251,7 +260,7 @@ func (have tableState) remove(name string, l *lines) {
 		return
 	}
 	l.addf("*%s", name)
-	have.removeJumps(l, "")
+	have.removeJumps(l, nil)
 	for _, verb := range []string{"-F", "-X"} {
 		for _, chain := range have.names() {
 			l.addf("%s %s", verb, chain)
@@ -261,14 +270,14 @@ func (have tableState) remove(name string, l *lines) {
 }
 
 // removeJumps removes every rule that leads to a chain of ours, except the
-// first that reads as keep.
-func (have tableState) removeJumps(l *lines, keep string) {
-	kept := false
-	for _, jump := range have.jumps {
-		if jump == keep && !kept {
-			kept = true
-			continue
+// first of each of those to keep.
+func (have tableState) removeJumps(l *lines, keep []jump) {
+	kept := map[string]bool{}
+	for _, rule := range have.jumps {
+		wanted := slices.ContainsFunc(keep, func(j jump) bool { return j.String() == rule })
+		if !wanted || kept[rule] {
+			l.addf("-D %s", rule)
 		}
-		l.addf("-D %s", strings.TrimPrefix(jump, "-A "))
+		kept[rule] = true
 	}
 }

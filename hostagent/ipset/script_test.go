@@ -88,7 +88,7 @@ func (p program) after(have state) state {
 			for _, c := range t.chains {
 				chains[c.name] = c.rules
 			}
-			next.tables[i][t.name] = tableState{chains, []string{t.jumpRule()}}
+			next.tables[i][t.name] = tableState{chains, t.jumpRules()}
 		}
 	}
 	for _, b := range p.bans {

@@ -17,6 +17,7 @@ type state struct {
 	sets       map[string]bool // by name
 	contents   map[string]content
 	bans       map[netip.Prefix]ban                 // by source
+	friends    map[friend]time.Time                 // until when, if they were read
 	tables     [len(families)]map[string]tableState // by name of the table; nil where the kernel lacks the family
 	reserved   portsnare.PortSet                    // ip_local_reserved_ports, ours or not
 	reservable bool                                 // the list can be written
@@ -31,7 +32,7 @@ type ban struct {
 // tableState is what of ours stands in one iptables table.
 type tableState struct {
 	chains map[string][]string // rules by chain
-	jumps  []string            // "-A CHAIN …": rules of others' chains that lead to ours
+	jumps  []string            // "CHAIN …": rules of others' chains that lead to ours
 }
 
 // names returns the names of our sets, sorted.
@@ -49,11 +50,13 @@ func (s state) none() bool {
 	return len(s.sets) == 0
 }
 
-// bannedUntil reports whether source is banned at least until then, within the
 // precision of the kernel's clock, which gives out whole seconds.
+const precision = 2 * time.Second
+
+// bannedUntil reports whether source is banned at least until then.
 func (s state) bannedUntil(source netip.Prefix, then time.Time) bool {
 	b, banned := s.bans[source]
-	return banned && !b.until.Add(2*time.Second).Before(then)
+	return banned && !b.until.Add(precision).Before(then)
 }
 
 // foreignReserved returns what others put into ip_local_reserved_ports.
@@ -66,9 +69,11 @@ func (s state) foreignReserved() portsnare.PortSet {
 }
 
 // readable reports whether the content of one of our sets is worth reading.
-// Hits and strikes are many, and the kernel's own.
+// What the kernel remembers for itself is many.
 func readable(set string) bool {
-	return !strings.HasPrefix(set, prefix+"hit") && !strings.HasPrefix(set, prefix+"strike")
+	return !slices.ContainsFunc([]string{"hit", "strike", "friend_", heard, spoken}, func(kind string) bool {
+		return strings.HasPrefix(set, prefix+kind)
+	})
 }
 
 func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
@@ -77,13 +82,14 @@ func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
 func (s *state) parseSets(text string, now time.Time) error {
 	bitmaps := map[string]bool{}
 	ranges := map[string][]portsnare.PortRange{}
-	s.contents, s.bans = map[string]content{}, map[netip.Prefix]ban{}
+	s.contents, s.bans, s.friends = map[string]content{}, map[netip.Prefix]ban{}, map[friend]time.Time{}
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 {
 			continue
 		}
 		switch verb, name, entry := fields[0], fields[1], fields[2]; {
+		case entry == discard:
 		case verb == "create":
 			bitmaps[name] = strings.HasPrefix(entry, "bitmap:")
 		case bitmaps[name]:
@@ -98,6 +104,14 @@ func (s *state) parseSets(text string, now time.Time) error {
 				return err
 			}
 			s.bans[source] = b
+		case isFriends(name):
+			f, until, err := parseFriend(fields[2:], now)
+			if err != nil {
+				return err
+			}
+			if until.After(s.friends[f]) {
+				s.friends[f] = until
+			}
 		default:
 			c := s.contents[name]
 			c.nets = append(c.nets, entry)
@@ -116,19 +130,28 @@ func parseBan(fields []string, now time.Time) (source netip.Prefix, b ban, err e
 	if err != nil {
 		return source, b, err
 	}
-	for i := 1; i+1 < len(fields); i += 2 {
+	left, packets, err := parseExtras(fields[1:])
+	if err != nil {
+		return source, b, fmt.Errorf("ban of %s: %w", addr, err)
+	}
+	return portsnare.BanPrefix(addr), ban{now.Add(left), packets}, nil
+}
+
+// parseExtras reads "timeout 583 packets 3 bytes 180".
+func parseExtras(fields []string) (left time.Duration, packets uint64, err error) {
+	for i := 0; i+1 < len(fields); i += 2 {
 		n, err := strconv.ParseUint(fields[i+1], 10, 64)
 		if err != nil {
-			return source, b, fmt.Errorf("ban of %s: %w", addr, err)
+			return 0, 0, err
 		}
 		switch fields[i] {
 		case "timeout":
-			b.until = now.Add(time.Duration(n) * time.Second)
+			left = time.Duration(n) * time.Second
 		case "packets":
-			b.packets = n
+			packets = n
 		}
 	}
-	return portsnare.BanPrefix(addr), b, nil
+	return left, packets, nil
 }
 
 // parseTable reads the output of iptables-save for one table.
@@ -150,7 +173,7 @@ func parseTable(text string) tableState {
 		case isOurs(name):
 			t.chains[name] = append(t.chains[name], spec)
 		case isOurs(target(spec)):
-			t.jumps = append(t.jumps, line)
+			t.jumps = append(t.jumps, rule)
 		}
 	}
 	return t
@@ -177,12 +200,20 @@ func (t tableState) names() []string { return slices.Sorted(maps.Keys(t.chains))
 // is reports whether what stands is what is wanted.
 func (t tableState) is(want table) bool {
 	return len(t.chains) == len(want.chains) &&
-		slices.Equal(t.jumps, []string{want.jumpRule()}) &&
+		slices.Equal(slices.Sorted(slices.Values(t.jumps)), want.jumpRules()) &&
 		!slices.ContainsFunc(want.chains, func(c chain) bool { return !slices.Equal(t.chains[c.name], c.rules) })
 }
 
-// jumpRule returns the one rule that leads to our chains, as it is printed.
-func (t table) jumpRule() string { return "-A PREROUTING " + t.jump + " -j " + chainMain }
+// jumpRules returns the rules that lead to our chains, as they are printed,
+// sorted.
+func (t table) jumpRules() []string {
+	var rules []string
+	for _, j := range t.jumps {
+		rules = append(rules, j.String())
+	}
+	slices.Sort(rules)
+	return rules
+}
 
 func (t table) has(name string) bool {
 	return slices.ContainsFunc(t.chains, func(c chain) bool { return c.name == name })

@@ -1,0 +1,63 @@
+package ipset
+
+import (
+	"strings"
+	"time"
+
+	"github.com/portsnare/portsnare"
+)
+
+// heardTime is how long an answer may take that makes a friend.
+const heardTime = time.Minute
+
+// talk notes which peer has sent data to a protected port in a conversation
+// that it began. Assured means that tracking saw the peer answer our sequence
+// number, so its address is not forged.
+//
+// What a container says leaves with the container's own port, which says nothing
+// of the published one. So a peer of a published port becomes a friend by its
+// next packet, of which there is always one: it acknowledges what it got.
+func (r rules) talk() []chain {
+	const begun = "-m conntrack --ctstatus ASSURED --ctdir ORIGINAL"
+	heard := data + " " + in(protectedTCP, "dst") + " " + begun + " " + toUs + " " + keep(r.set(heard), "src,dst", heardTime)
+	return []chain{{chainTalk, append([]string{heard},
+		r.befriend("-p tcp "+begun+" -m conntrack --ctstate DNAT "+in(r.set(spoken), "src"), "dst", "src,dst")...)}}
+}
+
+// leave learns friends from what our services say, and keeps a listening socket
+// from telling where it is: to a segment that belongs to nothing it says a bare
+// RST (RFC 9293, 3.10.7.2), while a live connection resets with RST|ACK.
+func (r rules) leave() []chain {
+	const answers = "-m conntrack --ctstatus ASSURED --ctdir REPLY"
+	refuse := []string{
+		"-m conntrack --ctstatus ASSURED -j RETURN",
+		in(hiddenTCP, "src") + " " + fromUs + " -j DROP",
+	}
+	if r.cloud {
+		refuse = append(refuse, in(trapTCP, "src")+" "+fromUs+" -j DROP")
+	}
+	for _, published := range r.hiddenPorts.Of(portsnare.TCP).Ranges() {
+		refuse = append(refuse, "-p tcp -m conntrack --ctstate DNAT --ctorigdstport "+
+			strings.ReplaceAll(formatRange(published), "-", ":")+" -j DROP")
+	}
+	return []chain{
+		{chainLeave, []string{
+			bareRST + " -g " + chainRefuse,
+			data + " " + answers + " -g " + chainSaid,
+		}},
+		{chainSaid, append(r.befriend("-p tcp", "src", "dst,src"),
+			"-p tcp -m conntrack --ctstate DNAT "+keep(r.set(spoken), "dst", heardTime))},
+		{chainRefuse, refuse},
+	}
+}
+
+// befriend makes a friend of the peer from which data came lately, or keeps it
+// one. The directions are those of our port and of (peer, our port).
+func (r rules) befriend(matches, ours, pair string) []string {
+	talking := in(r.set(heard), pair) + " "
+	return []string{
+		matches + " " + in(hiddenTCP, ours) + " " + talking + keep(r.set(friendHidden), pair, portsnare.FriendTime),
+		matches + " " + in(protectedTCP, ours) + " " + notIn(hiddenTCP, ours) + " " + talking +
+			keep(r.set(friendPublic), pair, portsnare.FriendTime),
+	}
+}
