@@ -58,6 +58,10 @@ func newSubject(t *testing.T, room int, replace bool) providertest.Subject {
 // one if some rule has to go.
 // A port range is one rule with all its sources.
 func fewestWrites(have []portsnare.Rule, plan portsnare.Plan) int {
+	return fewestWritesOf(mark, have, plan)
+}
+
+func fewestWritesOf(mark portsnare.Mark, have []portsnare.Rule, plan portsnare.Plan) int {
 	before := map[portsnare.PortRange]map[string][]string{} // the sources of each rule
 	after := map[portsnare.PortRange][]string{}
 	for _, r := range have {
