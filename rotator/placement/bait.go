@@ -9,8 +9,9 @@ import (
 // popular are the TCP ports that scanners try first, the surest first.
 //
 // The first 28 are what Nmap moves to the front of every scan that it orders
-// itself (portlist.cc, random_port_cheat, Nmap 7.93; cmd/internal/simulate
-// records the same order on the wire). The others are added for their services'
+// itself (portlist.cc, random_port_cheat, Nmap 7.93; a test of
+// cmd/internal/simulate finds the same 28 on the wire, in an order that differs
+// from scan to scan). The others are added for their services'
 // sake, by the IANA registry
 // (https://www.iana.org/assignments/service-names-port-numbers, checked
 // 2026-11-21): remote access (992, 2222, 3388, 5901, 5985), databases and
@@ -25,8 +26,8 @@ var popular = [...]uint16{
 // first is how many of the popular ports come first with everybody.
 const first = 28
 
-// Popular returns the ports that scanners try first, the surest first: those up
-// to leaders in just this order by nmap.
+// Popular returns the ports that scanners try first, the surest first. As many
+// as leaders says are what nmap begins with, in random order.
 func Popular() (ports []uint16, leaders int) { return popular[:], first }
 
 // drawBait takes n of the popular ports, those kept included: from the first 28

@@ -181,7 +181,7 @@ func (s Spec) Warnings(t Terrain, strikes int) (warnings []string) {
 			warn("%s has fewer than %d neighbours %s: a sweep from there may reach it", tcp(p), strikes, strings.Join(open, " and "))
 		}
 		if slices.Contains(popular[:first], uint16(p)) {
-			warn("%s is among the first ports of every scan, before any trap: give the service another port", tcp(p))
+			warn("%s is among the 28 ports that scanners try first, where hardly any trap can ban: give the service another port", tcp(p))
 		}
 	}
 	if s.Firing(len(hidden)) < strikes {

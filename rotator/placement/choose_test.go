@@ -101,7 +101,7 @@ func TestWarnings(t *testing.T) {
 		"one port":          "",
 		"at the low end":    "1/tcp has fewer than 3 neighbours below: a sweep from there may reach it",
 		"at the high end":   "65535/tcp has fewer than 3 neighbours above: a sweep from there may reach it",
-		"least room":        "room for 3 openings, 48 wanted: there are 2 for neighbours, 0 for bait, 1 for secret traps\n22/tcp is among the first ports of every scan, before any trap: give the service another port",
+		"least room":        "room for 3 openings, 48 wanted: there are 2 for neighbours, 0 for bait, 1 for secret traps\n22/tcp is among the 28 ports that scanners try first, where hardly any trap can ban: give the service another port",
 		"neighbours avoid.": "5000/tcp has fewer than 3 neighbours below: a sweep from there may reach it",
 		"nothing hidden":    "",
 	} {

@@ -15,9 +15,12 @@ type Learning struct {
 	Kept      Cell    `json:"half_kept"`
 }
 
-// learnRate is the adversary's pace in new ports a second, slow enough for
-// rotations to come between his addresses.
-const learnRate = 1.0
+// The adversary's pace in new ports a second, slow enough for rotations to come
+// between his addresses, and how many of these he has.
+const (
+	learnRate      = 1.0
+	learnAddresses = 80
+)
 
 // Learner looks for the port with one address after the other. He probes each
 // port once, in random order, until an address is banned, which he notices by a
@@ -127,7 +130,7 @@ var learnPeriods = []struct {
 // with half of the traps kept.
 func learn(o Options) (all []Learning, err error) {
 	for _, period := range learnPeriods {
-		l := Learning{Every: period.name, Seconds: period.seconds, Addresses: 20}
+		l := Learning{Every: period.name, Seconds: period.seconds, Addresses: learnAddresses}
 		for i, cell := range []*Cell{&l.Fresh, &l.Kept} {
 			if *cell, err = o.learner(l, float64(i)*0.5); err != nil {
 				return nil, err
@@ -143,10 +146,11 @@ func (o Options) learner(l Learning, share float64) (Cell, error) {
 	spec.Keep = share
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(l.Seconds)+uint64(100*share)))
 	hidden := Numbers(terrain.Hidden)
-	// To shun about the width of a range is what knowing our code advises.
+	// To shun half a range to either side pays best: what is shunned beside a
+	// neighbour is the port itself.
 	width := 1
 	if s := o.Outlook().Spec; s.Openings > 0 {
-		width = max(1, s.Ports/s.Openings)
+		width = max(1, s.Ports/s.Openings/2)
 	}
 	player := Learner{Addresses: l.Addresses, Every: l.Seconds, Shun: width, Rules: o.Rules, Draw: func(t *Traps) error {
 		traps, err := placement.Draw(rng, spec, terrain)

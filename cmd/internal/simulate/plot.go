@@ -76,12 +76,12 @@ func ratePlot(o Options) (*plot.Plot, error) {
 
 // rotationPlot: the learner, by how often traps move.
 func rotationPlot(o Options) (*plot.Plot, error) {
-	p := newPlot(fmt.Sprintf("An adversary who learns, 20 addresses, %g ports a second", learnRate), "seconds between rotations", "chance to reach a hidden port")
+	p := newPlot(fmt.Sprintf("An adversary who learns, %d addresses, %g ports a second", learnAddresses, learnRate), "seconds between rotations", "chance to reach a hidden port")
 	logarithmic(p)
 	for i, share := range []float64{0, 0.5, placement.MaxKeep} {
 		var curve line
 		for seconds := 60.0; seconds <= 1<<17; seconds *= 2 {
-			cell, err := o.learner(Learning{Seconds: seconds, Addresses: 20}, share)
+			cell, err := o.learner(Learning{Seconds: seconds, Addresses: learnAddresses}, share)
 			if err != nil {
 				return nil, err
 			}

@@ -32,7 +32,7 @@ const (
 	Shuffled   Order = iota // all ports in random order: masscan, zmap
 	Ascending               // 1, 2, 3, ...: RustScan, nmap -r
 	Descending              // 65535, 65534, ...
-	Nmap                    // popular ports first, then random: nmap
+	Nmap                    // the 28 most popular in random order, then the others: nmap
 	Popular                 // popular ports and the hidden one in random order, no other
 	From                    // ascending from Span ports below the hidden one
 	DownTo                  // descending from Span ports above it
@@ -101,7 +101,7 @@ func (a *aim) popular(port int) (step float64, source int, ok bool) {
 	case a.Order == Popular:
 		return a.rng.Float64() * float64(len(list)+1), 0, rank >= 0 || port == a.target
 	case rank >= 0 && rank < leaders:
-		return float64(rank), 0, true
+		return a.rng.Float64() * float64(leaders), 0, true
 	}
 	return float64(leaders) + a.rng.Float64()*float64(ports-leaders), 0, true
 }
