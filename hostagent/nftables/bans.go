@@ -26,8 +26,9 @@ func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
 	return bans, nil
 }
 
-// Dropped returns how many connection attempts of each banned source have been
-// dropped since it was banned.
+// Dropped returns how many connection attempts of each banned source its ban has
+// met, the one that had it banned by the kernel included. All have been dropped,
+// but those of a friend of their port.
 func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
 	have, err := b.read(ctx, isBans)
 	if err != nil {

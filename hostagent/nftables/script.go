@@ -43,6 +43,8 @@ func changes(have state, want table, now time.Time) script {
 	stands, anew := have, !have.fits(want)
 	if anew {
 		arm.addf("delete table %s", ours)
+	}
+	if anew || !have.exists {
 		stands = state{}
 	}
 	want.form(stands, &arm)

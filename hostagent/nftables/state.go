@@ -28,7 +28,7 @@ type state struct {
 // banned is an entry of the ban sets.
 type banned struct {
 	until          time.Time
-	packets, bytes uint64 // dropped
+	packets, bytes uint64 // that met it
 }
 
 // friend is an entry of the friend sets. They hold TCP ports only.
