@@ -9,7 +9,6 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/config"
-	"github.com/portsnare/portsnare/providers/aws"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/hub"
 	"github.com/portsnare/portsnare/rotator/placement"
@@ -65,16 +64,6 @@ func newController(ctx context.Context, cfg config.Config, log *slog.Logger, reg
 	return c, nil
 }
 
-// openFirewall returns the provider's hold on the group's firewall.
-func openFirewall(ctx context.Context, g config.Group) (rotator.Firewall, error) {
-	switch g.Provider.Kind {
-	case "aws":
-		return aws.Open(ctx, aws.Options{Region: g.Provider.Region, GroupID: g.Firewall, Mark: groupOf(g).Mark()})
-	}
-	// The configuration refuses other kinds.
-	return nil, &portsnare.Error{Kind: portsnare.Invalid, Op: "open provider of kind", Subject: g.Provider.Kind}
-}
-
 // probe reads the firewall once. What may pass is only logged: a controller
 // that boots before its network must not give up.
 func probe(ctx context.Context, firewall rotator.Firewall, log *slog.Logger) error {
@@ -95,7 +84,7 @@ func groupOf(g config.Group) rotator.Group {
 		Traps:    wishOf(g.Traps),
 		Schedule: rotator.Schedule{Min: g.Rotate.Min, Max: g.Rotate.Max, Cron: g.Rotate.Cron},
 		Grace:    g.Grace, ReportTimeout: g.ReportTimeout, OnMissing: rotator.OnMissing(g.OnMissing),
-		Repair: g.Repair, CloudFirewall: true,
+		Repair: g.Repair, CloudFirewall: g.Provider.Kind != config.None,
 	}
 }
 

@@ -8,23 +8,6 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-// laterKinds are the clouds that the format knows and this version does not.
-var laterKinds = []string{"digitalocean", "vultr", "openstack", "none"}
-
-// firewallForms has the form of a firewall's id for each kind of provider.
-var firewallForms = map[string]form[string]{"aws": securityGroup}
-
-var kind = form[string]{"aws", func(s string) (string, error) {
-	kinds := slices.Sorted(maps.Keys(firewallForms))
-	switch {
-	case slices.Contains(kinds, s):
-		return s, nil
-	case slices.Contains(laterKinds, s):
-		return "", fmt.Errorf("%s: not supported by this version: want %s", s, either(kinds))
-	}
-	return "", fmt.Errorf("%s: unknown kind%s", shown(s), meant(s, kinds))
-}}
-
 var delay = form[bool]{"off", func(s string) (bool, error) {
 	switch s {
 	case "off":
@@ -72,20 +55,6 @@ func readProvider(n node, g *Group) {
 		return
 	}
 	g.Provider = *p
-}
-
-// readFirewall comes after readProvider, which stands before it in groupKeys.
-func readFirewall(n node, g *Group) {
-	f, ok := firewallForms[g.Provider.Kind]
-	if !ok {
-		return
-	}
-	if g.Firewall, ok = f.read(n); !ok {
-		return
-	}
-	if other := claim(n.file.firewalls, g.Provider.Name+" "+g.Firewall, g.Name); other != "" {
-		n.problemf("%s belongs to group %s already: want a firewall for each group", g.Firewall, other)
-	}
 }
 
 func addHost(n node, g *Group, name string) {

@@ -52,18 +52,22 @@ type Log struct {
 	JSON  bool // one JSON object a line, else text
 }
 
-// Provider is one account, in one region, of one cloud.
+// Provider is one account, in one region, of one cloud. What a kind does not
+// take is zero.
 type Provider struct {
-	Name   string
-	Kind   string // "aws"
-	Region string // "" for what the environment says
+	Name    string
+	Kind    string // AWS, DigitalOcean, Vultr, OpenStack or None
+	Region  string // "" for what the environment says
+	Cloud   string // in clouds.yaml; "" for what the environment says
+	Rules   int    // quota of rules; 0 for the usual, or what the cloud says
+	Replace bool   // whether a firewall is changed by replacing it whole
 }
 
 // Group is one cloud firewall and the hosts behind it.
 type Group struct {
 	Name          string
 	Provider      Provider
-	Firewall      string             // the provider's own id, such as "sg-0f3a9c1d2e4b5a687"
+	Firewall      string             // the provider's own id, such as "sg-0f3a9c1d2e4b5a687"; "" where Provider has none
 	Protect       portsnare.PortSet  // protected ports worth hiding
 	Public        portsnare.PortSet  // protected ports that the world knows; disjoint from Protect
 	Avoid         portsnare.PortSet  // never traps

@@ -46,8 +46,12 @@ func read(t *testing.T, path string) []byte {
 }
 
 func TestEveryKey(t *testing.T) {
-	tokyo := Provider{"tokyo", "aws", "ap-northeast-1"}
-	account := Provider{"account-2", "aws", ""}
+	tokyo := Provider{Name: "tokyo", Kind: AWS, Region: "ap-northeast-1", Rules: 120}
+	account := Provider{Name: "account-2", Kind: AWS}
+	stack := Provider{Name: "stack", Kind: OpenStack, Cloud: "ovh", Region: "GRA11", Rules: 250}
+	do := Provider{Name: "do", Kind: DigitalOcean, Replace: true}
+	vultr := Provider{Name: "vultr", Kind: Vultr}
+	bare := Provider{Name: "bare", Kind: None}
 	strict := portsnare.Policy{Strikes: 4, Window: 30 * time.Minute, BanMin: 5 * time.Minute, BanMax: 7 * day}
 	want := Config{
 		State: "/srv/portsnare",
@@ -57,7 +61,7 @@ func TestEveryKey(t *testing.T) {
 		},
 		Metrics:   "127.0.0.1:9464",
 		Log:       Log{slog.LevelDebug, true},
-		Providers: []Provider{tokyo, account},
+		Providers: []Provider{tokyo, account, stack, do, vultr, bare},
 		Groups: []Group{{
 			Name: "web", Provider: tokyo, Firewall: "sg-0f3a9c1d2e4b5a687",
 			Protect: ports(t, "22/tcp,8443/tcp"), Public: ports(t, "443/tcp,443/udp"),

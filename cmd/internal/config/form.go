@@ -81,21 +81,15 @@ var (
 		return s, filepath.IsAbs(s)
 	})
 
-	region = formOf("a region such as ap-northeast-1", func(s string) (string, bool) {
-		return s, regionPattern.MatchString(s)
-	})
-
-	// securityGroup is the id of one at AWS: 8 hexadecimal digits or, since
-	// 2018, 17 (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html).
-	securityGroup = formOf("a security group's id such as sg-0f3a9c1d2e4b5a687", func(s string) (string, bool) {
-		return s, securityGroupPattern.MatchString(s)
+	// cloudName is what the operator of a cloud has named something.
+	cloudName = formOf("a name without spaces", func(s string) (string, bool) {
+		return s, cloudNamePattern.MatchString(s)
 	})
 )
 
 var (
-	regionPattern        = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	securityGroupPattern = regexp.MustCompile(`^sg-[0-9a-f]{8}([0-9a-f]{9})?$`)
-	hostPattern          = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+	cloudNamePattern = regexp.MustCompile(`^[!-~]+$`)
+	hostPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 )
 
 // listenAddress is where to listen, host:port. The host is an IP address, a

@@ -43,15 +43,21 @@ var logKeys = section[Log]{keys: []key[Log]{
 var providerKeys = section[Provider]{keys: []key[Provider]{
 	one(Key{Name: "kind", Required: true, Doc: "Which cloud. Credentials come from where its own tools take them, never from this file."},
 		kind, func(p *Provider, v string) { p.Kind = v }),
-	one(Key{Name: "region", Doc: "Absent, what the environment says: for aws AWS_REGION or the shared configuration."},
-		region, func(p *Provider, v string) { p.Region = v }),
-}}
+	one(Key{Name: "region", Doc: "For aws and openstack. Absent, what the environment says: AWS_REGION or the shared configuration, OS_REGION_NAME or clouds.yaml."},
+		cloudName, func(p *Provider, v string) { p.Region = v }),
+	one(Key{Name: "cloud", Doc: "For openstack: the cloud's name in clouds.yaml. Absent, what OS_CLOUD says, or the variables of an openrc file."},
+		cloudName, func(p *Provider, v string) { p.Cloud = v }),
+	one(Key{Name: "rules", Doc: "For aws: the quota of inbound rules of a security group, for each IP family, where AWS has raised it. For openstack: the project's quota of rules, where the cloud does not tell it."},
+		number(1, 65535), func(p *Provider, v int) { p.Rules = v }),
+	one(Key{Name: "replace", Doc: "For digitalocean: whether a change is one call that replaces the whole firewall, for which the token also needs droplet:read and tag:read, instead of one that adds and one that removes."},
+		word([]string{"true", "false"}, true, false), func(p *Provider, v bool) { p.Replace = v }),
+}, check: checkProvider}
 
 var groupKeys = section[Group]{keys: []key[Group]{
 	{Key: Key{Name: "provider", Want: "the name of a provider", Required: true, Doc: "Where the group's firewall is."},
 		read: readProvider},
-	{Key: Key{Name: "firewall", Want: securityGroup.want, Required: true, Doc: "The cloud firewall, by the provider's own id. It belongs to one group only."},
-		read: readFirewall},
+	{Key: Key{Name: "firewall", Want: anyFirewall, Required: true, Doc: "The cloud firewall, by the provider's own id. It belongs to one group only. Kind none has no firewall and takes no such key."},
+		read: readFirewall, absent: missFirewall},
 	many(Key{Name: "protect", Doc: "Protected ports that are worth hiding. Here or under public there is at least one."},
 		port, func(_ node, g *Group, v portsnare.PortRange) { g.Protect = with(g.Protect, v) }),
 	many(Key{Name: "public", Doc: "Protected ports that the world knows, such as those of a web site."},

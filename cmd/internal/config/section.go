@@ -29,9 +29,10 @@ type section[T any] struct {
 
 type key[T any] struct {
 	Key
-	read  func(n node, to *T)
-	inner []Key  // those of the mapping under this key
-	word  string // what may stand there instead of the mapping, for its defaults
+	read   func(n node, to *T)
+	absent func(n node, to *T) // instead of read where the key is not there; may be nil
+	inner  []Key               // those of the mapping under this key
+	word   string              // what may stand there instead of the mapping, for its defaults
 }
 
 // mapping is a mapping that has been read: its values by key.
@@ -74,6 +75,8 @@ func readSection[T any](n node, s section[T], to *T) {
 			k.read(value, to)
 		case k.Default != "":
 			k.read(n.child(join(n.path, k.Name), nil, written(k.Default)), to)
+		case k.absent != nil:
+			k.absent(n, to)
 		case k.Required:
 			n.missing(k.Name, k.Want)
 		}
