@@ -17,7 +17,8 @@
 // made by two calls, one that adds rules and one that removes them. With
 // Options.Replace it is one that replaces the whole firewall, which also resets
 // whatever it does not name: so it is made only where the token is known to see
-// everything that is attached, and the firewall is attached by tag.
+// everything that is attached, and the firewall is attached by tag. What
+// somebody else changes between its reading and its writing is lost.
 //
 // A change takes time to reach the Droplets. Rules and Apply wait for that.
 //
