@@ -13,7 +13,7 @@ var update = flag.Bool("update", false, "write docs/kernel-conformance.md")
 
 // TestMain lets many cases run at a time, since most of them wait for clocks.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "12") // the default of a flag that the command line may set
+	flag.Set("test.parallel", "16") // the default of a flag that the command line may set
 	flag.Parse()
 	os.Exit(netlab.Main(suite{m}))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/ipset"
 	"github.com/portsnare/portsnare/hostagent/netlab"
+	"github.com/portsnare/portsnare/hostagent/nftables"
 )
 
 // Backend is what the suite asks of a kernel backend.
@@ -32,12 +33,14 @@ type variant struct {
 var (
 	ipsetNFT    = variant{"ipset, iptables-nft", openIPSet, "nft"}
 	ipsetLegacy = variant{"ipset, iptables-legacy", openIPSet, "legacy"}
+	nftablesOwn = variant{"nftables", openNFTables, "nft"}
 	defenceless = variant{"no defence", func() Backend { return noDefence{} }, "nft"}
 
-	defences = []variant{ipsetNFT, ipsetLegacy}
+	defences = []variant{ipsetNFT, ipsetLegacy, nftablesOwn}
 )
 
-func openIPSet() Backend { return ipset.New(ipset.Options{}) }
+func openIPSet() Backend    { return ipset.New(ipset.Options{}) }
+func openNFTables() Backend { return nftables.New(nftables.Options{}) }
 
 // noDefence shows what a scan finds without us, and with it that it can find
 // something.
@@ -48,30 +51,38 @@ func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error { return ni
 func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)      { return nil, nil }
 func (noDefence) Flush(context.Context) error                        { return nil }
 
-// forEach runs a test for each variant and both families. Families run at the
-// same time, variants one after the other.
+// forEach runs a test for each variant and both families: at the same time,
+// except that a host has one variant of iptables.
 func forEach(t *testing.T, variants []variant, test func(t *testing.T, w *world)) {
-	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) {
-			v.install(t)
-			for _, f := range families {
-				t.Run(f.name, func(t *testing.T) {
-					t.Parallel()
-					test(t, newWorld(t, v, f))
-				})
+	for _, iptables := range []string{"nft", "legacy"} {
+		t.Run("iptables-"+iptables, func(t *testing.T) {
+			install(t, iptables)
+			for _, v := range variants {
+				if v.iptables == iptables {
+					forBoth(t, v, test)
+				}
 			}
 		})
 	}
 }
 
-// install makes "iptables" and its kin mean the variant's for every program
-// that is run from now on until the test ends, as update-alternatives would.
-func (v variant) install(t testing.TB) {
+func forBoth(t *testing.T, v variant, test func(t *testing.T, w *world)) {
+	for _, f := range families {
+		t.Run(v.name+"/"+f.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, v, f))
+		})
+	}
+}
+
+// install makes "iptables" and its kin mean one variant for every program that
+// is run from now on until the test ends, as update-alternatives would.
+func install(t testing.TB, variant string) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		for _, end := range []string{"", "-save", "-restore"} {
-			program, err := exec.LookPath(tool + "-" + v.iptables + end)
+			program, err := exec.LookPath(tool + "-" + variant + end)
 			if err != nil {
 				notInstalled(t, err)
 			}
