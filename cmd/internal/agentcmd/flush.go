@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/portsnare/portsnare/hostagent/ipset"
 )
 
 func newFlush() *cobra.Command {
@@ -16,14 +14,16 @@ func newFlush() *cobra.Command {
 agent first: a running one would put them back. While a cloud firewall still
 opens traps to this host, they then answer like closed ports.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			backend := ipset.New(ipset.Options{})
-			if err := backend.Check(c.Context()); err != nil {
+			kernels, err := usable(c.Context())
+			if err != nil {
 				return err
 			}
-			if err := backend.Flush(c.Context()); err != nil {
-				return err
+			for _, k := range kernels {
+				if err := k.Flush(c.Context()); err != nil {
+					return err
+				}
 			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), "nothing of Portsnare is left in the kernel")
+			_, err = fmt.Fprintln(c.OutOrStdout(), "nothing of Portsnare is left in the kernel")
 			return err
 		},
 	}

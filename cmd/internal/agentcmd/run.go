@@ -9,7 +9,6 @@ import (
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/hostagent"
-	"github.com/portsnare/portsnare/hostagent/ipset"
 	"github.com/portsnare/portsnare/hostagent/link"
 	"github.com/portsnare/portsnare/hostagent/nflog"
 )
@@ -23,24 +22,25 @@ then; portsnare-agent flush removes it.`,
 	}
 	asJSON := c.Flags().Bool("log-json", false, "log one JSON object a line")
 	debug := c.Flags().Bool("debug", false, "log more")
+	name := c.Flags().String("backend", auto, "what programs the kernel: `NAME` is ipset, nftables, or auto for the first that works")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		level := slog.LevelInfo
 		if *debug {
 			level = slog.LevelDebug
 		}
-		return a.run(c.Context(), cli.NewLogger(c.ErrOrStderr(), level, *asJSON))
+		return a.run(c.Context(), *name, cli.NewLogger(c.ErrOrStderr(), level, *asJSON))
 	}
 	return c
 }
 
 // run wires the agent to the kernel and to its controller.
-func (a *app) run(ctx context.Context, log *slog.Logger) error {
+func (a *app) run(ctx context.Context, name string, log *slog.Logger) error {
 	token, err := hostagent.LoadToken(a.state)
 	if err != nil {
 		return err
 	}
-	backend := ipset.New(ipset.Options{})
-	if err := backend.Check(ctx); err != nil {
+	chosen, err := choose(ctx, name)
+	if err != nil {
 		return err
 	}
 	dialer, err := link.New(link.Options{Token: token, Logger: log})
@@ -48,12 +48,12 @@ func (a *app) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	agent := hostagent.New(hostagent.Config{
-		Host: token.Host, Dir: a.state, Version: cli.Version(), Program: "ipset",
-		Backend: backend, Link: dialer, Sightings: nflog.New(nflog.Options{Group: ipset.DefaultLogGroup, Logger: log}),
+		Host: token.Host, Dir: a.state, Version: cli.Version(), Program: chosen.name,
+		Backend: chosen.kernel, Link: dialer, Sightings: nflog.New(nflog.Options{Group: logGroup, Logger: log}),
 		Listening: hostagent.Listening, Gateways: hostagent.Gateways, Controller: dialer.Controller,
 		Logger: log,
 	})
-	log.Info("agent starts", "host", token.Host, "version", cli.Version())
+	log.Info("agent starts", "host", token.Host, "backend", chosen.name, "version", cli.Version())
 	daemon.SdNotify(false, daemon.SdNotifyReady) //nolint:errcheck // no systemd, nobody to tell
 	return agent.Run(ctx)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/hostagent"
-	"github.com/portsnare/portsnare/hostagent/ipset"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -56,24 +55,36 @@ func (a *app) status(ctx context.Context) (answer statusAnswer, err error) {
 	if err != nil && !errors.Is(err, portsnare.NotFound) {
 		return answer, err
 	}
-	backend := ipset.New(ipset.Options{})
-	bans, err := backend.Bans(ctx)
-	if err != nil {
-		return answer, err
-	}
-	dropped, err := backend.Dropped(ctx)
-	if err != nil {
-		return answer, err
-	}
 	answer = statusAnswer{
 		Host: token.Host, Generation: order.Generation,
-		Traps: order.Traps.Ports().Len(), Protected: order.Protected,
-		Bans: make([]banLine, 0, len(bans)),
+		Traps: order.Traps.Ports().Len(), Protected: order.Protected, Bans: []banLine{},
 	}
-	for _, b := range bans {
-		answer.Bans = append(answer.Bans, banLine{Source: b.Source.String(), Until: b.Until, Dropped: dropped[b.Source]})
+	kernels, err := usable(ctx)
+	if err != nil {
+		return answer, err
+	}
+	for _, k := range kernels {
+		if err := answer.addBans(ctx, k); err != nil {
+			return answer, err
+		}
 	}
 	return answer, nil
+}
+
+// addBans adds whom one backend shuts out.
+func (s *statusAnswer) addBans(ctx context.Context, k kernel) error {
+	bans, err := k.Bans(ctx)
+	if err != nil {
+		return err
+	}
+	dropped, err := k.Dropped(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range bans {
+		s.Bans = append(s.Bans, banLine{Source: b.Source.String(), Until: b.Until, Dropped: dropped[b.Source]})
+	}
+	return nil
 }
 
 // WriteText implements cli.Answer.
