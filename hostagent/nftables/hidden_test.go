@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
@@ -202,9 +204,9 @@ func TestLostTracking(t *testing.T) {
 		w.check(err)
 		defer c.Close()
 		w.echo(c)
-		w.output("conntrack", "-F")
+		w.check(w.Server.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }))
 		w.echo(c)
-		w.output("conntrack", "-F")
+		w.check(w.Server.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }))
 		close(abort)
 		w.check(c.SetReadDeadline(time.Now().Add(10 * time.Second)))
 		if _, err := c.Read(make([]byte, 1)); err == nil || err.(net.Error).Timeout() {
