@@ -92,7 +92,8 @@ func nearest(size, n, runs, k int) float64 {
 // Forged returns how many packets somebody who knows our code and not the set
 // must forge, on average, to have a victim banned. No order of ports does
 // better: every packet meets a trap with the same probability. near is the same
-// for one who knows a hidden port, and so where its neighbours are.
+// for one who knows a hidden port, and so where its neighbours are. 65,536, one
+// more than there are ports, says that it cannot be done.
 func (s Spec) Forged(hidden, strikes int) (far, near float64) {
 	left := strikes
 	armed := 0.0
@@ -102,7 +103,7 @@ func (s Spec) Forged(hidden, strikes int) (far, near float64) {
 	}
 	cost := func(strikes, space, traps int) float64 {
 		if traps < strikes {
-			return math.Inf(1)
+			return maxPort + 1
 		}
 		return float64(strikes*(space+1)) / float64(traps+1)
 	}
