@@ -51,6 +51,15 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	return done, f.closeAll(ctx, closes[first:], &done)
 }
 
+// Writes returns how many calls carry out a plan.
+func (f *Firewall) Writes(plan portsnare.Plan) int {
+	closes := make(map[string]bool)
+	for _, r := range plan.Close {
+		closes[r.ID] = true
+	}
+	return min(1, len(plan.Open)) + len(closes)
+}
+
 // closeFirst returns how many of the rules to close have to go before there is
 // room for those to be made. Where there is none even then, it is 0: Neutron
 // shall refuse before anything has changed.

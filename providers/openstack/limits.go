@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -16,7 +17,8 @@ const unlimited = 2 * 65535
 
 // Limits returns how many rules the group can hold: the quota of its project
 // less what the project has elsewhere, in other groups and for outbound
-// traffic. Where the cloud does not tell the quota, it is [DefaultRules].
+// traffic. Where the cloud does not tell the quota, it is that of [Options], or
+// else [DefaultRules].
 func (f *Firewall) Limits(ctx context.Context) (portsnare.Limits, error) {
 	group, err := f.read(ctx)
 	if err != nil {
@@ -43,13 +45,10 @@ func (f *Firewall) usage(ctx context.Context, project string) (quota, used int, 
 	case portsnare.Retryable(err) || ctx.Err() != nil:
 		return 0, 0, err
 	default: // not told to this credential, or by this cloud
-		quota = DefaultRules
+		quota = cmp.Or(f.quota, DefaultRules)
 		if used, err = f.count(ctx, project); err != nil {
 			return 0, 0, err
 		}
-	}
-	if f.quota > 0 {
-		quota = f.quota
 	}
 	return quota, used, nil
 }

@@ -93,7 +93,7 @@ func TestOpen(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(t)
 			}
-			tt.options.GroupID, tt.options.Mark, tt.options.Rules = l.group, mark, 50
+			tt.options.GroupID, tt.options.Mark, tt.options.Rules = l.group, mark, 500
 			nth := k.count()
 			f, err := openstack.Open(tt.options)
 			noError(t, err)
@@ -102,7 +102,7 @@ func TestOpen(t *testing.T) {
 			}
 			got, err := f.Limits(context.Background())
 			noError(t, err)
-			if want := (portsnare.Limits{Rules: 50 - 4 - 2}); got != want {
+			if want := (portsnare.Limits{Rules: 100 - 4 - 2}); got != want {
 				t.Errorf("limits %+v, want %+v", got, want)
 			}
 			if d := cmp.Diff(decode(t, tt.want), decode(t, k.asked(nth))); d != "" {

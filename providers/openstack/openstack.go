@@ -27,7 +27,7 @@ type Options struct {
 	Region  string         // where the environment does not say, or says otherwise
 	GroupID string         // a UUID
 	Mark    portsnare.Mark // of the rules that are ours
-	Rules   int            // quota of rules of the project; 0 to ask the cloud
+	Rules   int            // quota of rules of the project where the cloud does not tell; 0 for DefaultRules
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -36,7 +36,7 @@ type Firewall struct {
 	connect func(context.Context) (*gophercloud.ServiceClient, error)
 	groupID string
 	mark    portsnare.Mark
-	quota   int           // of the project; 0 where the cloud is to be asked
+	quota   int           // of the project, where the cloud does not tell; or 0
 	timeout time.Duration // of one call
 }
 

@@ -157,9 +157,6 @@ func TestLimits(t *testing.T) {
 	if got := limits(); got.Rules < 2*65535 {
 		t.Errorf("no quota: limits %+v, want room for every port", got)
 	}
-	l.setQuota(100)
-	l.SetQuota(40)
-	want("a quota by configuration", 40-4-3-3)
 }
 
 // A cloud may keep its quotas to itself.
@@ -174,15 +171,21 @@ func TestLimitsUntold(t *testing.T) {
 			return nil
 		})
 	}
-	for _, a := range []answer{
-		{403, jsonHeader, neutronError("PolicyNotAuthorized", "rule:get_quota is disallowed by policy")},
-		{404, jsonHeader, neutronError("HTTPNotFound", "The resource could not be found.")},
+	for _, tt := range []struct {
+		answer      answer
+		configured  int
+		quota, rest int
+	}{
+		{answer{403, jsonHeader, neutronError("PolicyNotAuthorized", "rule:get_quota is disallowed by policy")}, 0, openstack.DefaultRules, 4 + 2},
+		{answer{404, jsonHeader, neutronError("HTTPNotFound", "The resource could not be found.")}, 0, openstack.DefaultRules, 4 + 2},
+		{answer{404, jsonHeader, neutronError("HTTPNotFound", "The resource could not be found.")}, 40, 40, 4 + 2},
 	} {
-		quota(&a)
+		quota(&tt.answer)
+		l.SetQuota(tt.configured)
 		got, err := l.Limits(context.Background())
 		noError(t, err)
-		if want := (portsnare.Limits{Rules: openstack.DefaultRules - 4 - 2}); got != want {
-			t.Errorf("status %d: limits %+v, want %+v", a.status, got, want)
+		if want := (portsnare.Limits{Rules: tt.quota - tt.rest}); got != want {
+			t.Errorf("status %d: limits %+v, want %+v", tt.answer.status, got, want)
 		}
 	}
 	quota(&answer{503, http.Header{"Retry-After": {"7"}}, nil})
