@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portsnare/portsnare"
 )
 
@@ -33,7 +31,8 @@ type Options struct {
 type Backend struct {
 	opts Options
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	memory memory
 }
 
 // New returns a backend. It touches nothing.
@@ -50,7 +49,7 @@ func New(opts Options) *Backend {
 	if opts.run == nil {
 		opts.run = programs{}
 	}
-	return &Backend{opts: opts}
+	return &Backend{opts: opts, memory: memory{native: map[string]bool{}}}
 }
 
 // Check returns an error unless the backend can work here: of kind
@@ -68,8 +67,12 @@ func (b *Backend) Check(ctx context.Context) error {
 // Set makes the kernel carry out order and nothing else, and reports whether
 // anything had to be changed. Hits, strikes, bans and friends live on. Bans and
 // friends of the order are added or prolonged, never shortened; the bans of
-// allowed sources are lifted. What was changed before an error stays until the next Set, unless
-// nothing of ours stood there before.
+// allowed sources are lifted. What was changed before an error stays until the
+// next Set, unless nothing of ours stood there before.
+//
+// An order that is not the last one is programmed without looking first at all
+// that stands. The same order again looks at everything, and puts right what
+// somebody else has damaged.
 //
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
 // contradicts itself.
@@ -79,21 +82,24 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	want := render(order, b.opts)
+	if b.hasten(ctx, want) {
+		return true, nil
+	}
+	b.memory.program = nil
 	have, err := b.inspect(ctx, len(order.Friends) > 0)
 	if err != nil {
 		return false, err
 	}
-	todo := changes(have, render(order, b.opts), b.opts.Now())
-	if todo.empty() {
-		return false, nil
-	}
+	todo := changes(have, want, b.opts.Now())
 	if err := b.apply(ctx, todo); err != nil {
 		if have.none() {
 			b.flush(context.WithoutCancel(ctx)) // the first error says more than one about this
 		}
 		return true, err
 	}
-	return true, nil
+	b.memory.keep(want)
+	return !todo.empty(), nil
 }
 
 // Flush removes every trace of ours from the kernel and nothing else. Where
@@ -106,6 +112,7 @@ func (b *Backend) Flush(ctx context.Context) error {
 }
 
 func (b *Backend) flush(ctx context.Context) error {
+	b.memory.program = nil
 	have, err := b.inspect(ctx, false)
 	if err != nil {
 		return err
@@ -131,9 +138,13 @@ func validate(order portsnare.Order) error {
 	return nil
 }
 
-// apply runs a script. Its last part, which arms, is not reached unless all
-// others succeeded.
+// apply runs a script. Its part that arms is not reached unless all before
+// succeeded.
 func (b *Backend) apply(ctx context.Context, s script) error {
+	arm := s.arm
+	if !s.hasRules() {
+		s.prepare, arm = s.prepare+arm, ""
+	}
 	if err := b.restoreSets(ctx, s.prepare); err != nil {
 		return err
 	}
@@ -141,26 +152,35 @@ func (b *Backend) apply(ctx context.Context, s script) error {
 		if s.rules[i] == "" {
 			continue
 		}
-		if _, err := b.opts.run.run(ctx, s.rules[i], b.iptables(f, "-restore"), "--noflush", "--wait"); err != nil {
+		b.memory.rules = nil
+		if _, err := b.run(ctx, s.rules[i], b.iptables(f, "-restore"), "--noflush", "--wait"); err != nil {
 			return err
 		}
+	}
+	if err := b.restoreSets(ctx, arm); err != nil {
+		return err
 	}
 	if s.reserved != nil {
 		if err := writeReserved(reservedPath, *s.reserved); err != nil {
 			return fmt.Errorf("reserve trap ports: %w", err)
 		}
 	}
-	if err := b.restoreSets(ctx, s.arm); err != nil {
+	if err := b.restoreSets(ctx, s.tidy); err != nil {
 		return err
 	}
 	return b.destroySets(ctx, s.destroy)
+}
+
+// run runs a program.
+func (b *Backend) run(ctx context.Context, input, program string, args ...string) (string, error) {
+	return b.opts.run.start(ctx, input, program, args...)()
 }
 
 func (b *Backend) restoreSets(ctx context.Context, text string) error {
 	if text == "" {
 		return nil
 	}
-	_, err := b.opts.run.run(ctx, text, "ipset", "-exist", "restore")
+	_, err := b.run(ctx, text, "ipset", "-exist", "restore")
 	return err
 }
 
@@ -185,53 +205,27 @@ func (b *Backend) destroySets(ctx context.Context, text string) error {
 
 // inspect reads what of ours stands in the kernel; the friends, who may be many,
 // only where they are wanted.
-func (b *Backend) inspect(ctx context.Context, friends bool) (state, error) {
+func (b *Backend) inspect(ctx context.Context, friends bool) (have state, err error) {
 	if err := b.able(); err != nil {
 		return state{}, err
 	}
-	have, err := b.readSets(ctx, func(set string) bool { return readable(set) || friends && isFriends(set) })
-	if err != nil {
+	waitTables := b.readTables(ctx)
+	have, err = b.readSets(ctx, func(set string) bool { return readable(set) || friends && isFriends(set) })
+	tables, tablesErr := waitTables()
+	if err := errors.Join(err, tablesErr); err != nil {
 		return state{}, err
 	}
-	for i, f := range families {
-		if f.absent() {
-			continue
-		}
-		if have.tables[i], err = b.readTables(ctx, f); err != nil {
-			return state{}, err
-		}
+	have.tables = tables
+	if !have.sets[trapTCP] {
+		have.lost = b.memory.own
 	}
-	have.reservable = unix.Access(reservedPath, unix.W_OK) == nil
-	if have.reservable {
-		have.reserved, err = readReserved(reservedPath)
-	}
-	return have, err
-}
-
-// readTables reads our chains and the jumps to them.
-func (b *Backend) readTables(ctx context.Context, f family) (map[string]tableState, error) {
-	tables := map[string]tableState{}
-	for _, name := range []string{"raw", "mangle"} {
-		text, err := b.opts.run.run(ctx, "", b.iptables(f, "-save"), "-t", name)
-		if err != nil {
-			return nil, err
-		}
-		if strings.Contains(text, "`"+name+"' is incompatible") { // all it says then, and no failure
-			return nil, &portsnare.Error{
-				Kind: portsnare.Conflict, Op: "read table", Subject: name + " of " + f.tool,
-				Err:  errors.New("it holds rules of nft that iptables cannot read"),
-				Hint: "move them to a table of their own; nft list ruleset shows them",
-			}
-		}
-		tables[name] = parseTable(text)
-	}
-	return tables, nil
+	return have, have.readReserved()
 }
 
 // readSets reads the names of our sets and the content of some.
 func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (state, error) {
 	have := state{sets: map[string]bool{}}
-	names, err := b.opts.run.run(ctx, "", "ipset", "list", "-n")
+	names, err := b.run(ctx, "", "ipset", "list", "-n")
 	if err != nil {
 		return have, err
 	}
@@ -248,7 +242,7 @@ func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (
 	if saves.Len() == 0 {
 		return have, nil
 	}
-	text, err := b.opts.run.run(ctx, saves.String(), "ipset", "restore")
+	text, err := b.run(ctx, saves.String(), "ipset", "restore")
 	if err != nil {
 		return have, err
 	}

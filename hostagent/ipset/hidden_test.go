@@ -36,27 +36,48 @@ func TestAlarm(t *testing.T) {
 	})
 }
 
-// synAt sends a SYN from a port of the source's, some time after a start, and
-// reports whether it was answered.
-func (w *world) synAt(start time.Time, after time.Duration, from netip.Addr, srcPort, port uint16) bool {
+// paced sends SYNs from one port of a source's, each some time after the one
+// before, and returns how many were answered. Where this machine was too slow to
+// keep the times it tries again, from another port.
+func (w *world) paced(from netip.Addr, port uint16, gaps ...time.Duration) int {
 	w.t.Helper()
-	time.Sleep(time.Until(start.Add(after))) // time itself is what is tested
-	to := func() int {
-		n := 0
-		for _, p := range w.answers(from, port) {
-			if p.DstPort == srcPort {
-				n++
-			}
+	for range 20 {
+		srcPort := uint16(w.srcPort.Add(1))
+		ours := func(p netlab.Packet) bool { return p.Src == from && p.SrcPort == srcPort || p.Dst == from && p.DstPort == srcPort }
+		for _, gap := range append([]time.Duration{0}, gaps...) {
+			time.Sleep(gap) // time itself is what is tested
+			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})
 		}
-		return n
+		w.check(w.Fence(w.soon(), w.scanner))
+		seen, err := w.wire.Packets(ours)
+		w.check(err)
+		if answers, ok := judge(seen, gaps); ok {
+			return answers
+		}
 	}
-	before := to()
-	w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})
-	return to() > before
+	w.t.Fatal("this machine cannot keep time")
+	return 0
 }
 
-// TestDelay: the retransmit of a SYN is admitted, a duplicate is not, nor is
-// whoever has met a trap.
+// judge counts answers; ok is false unless the rest was sent at its times.
+func judge(seen []netlab.Packet, gaps []time.Duration) (answers int, ok bool) {
+	var sent []time.Time
+	for _, p := range seen {
+		if p.Outgoing {
+			sent = append(sent, p.Time)
+		} else if p.Flags == netlab.SYN|netlab.ACK {
+			answers++
+		}
+	}
+	for i, gap := range gaps {
+		if late := sent[i+1].Sub(sent[i]) - gap; late < -20*time.Millisecond || late > 100*time.Millisecond {
+			return 0, false
+		}
+	}
+	return answers, true
+}
+
+// TestDelay: the retransmit of a SYN is admitted.
 func TestDelay(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		order := w.serve()
@@ -67,41 +88,57 @@ func TestDelay(t *testing.T) {
 		if took := time.Since(start); took < 900*time.Millisecond {
 			t.Errorf("the first connection took %s, want a second", took)
 		}
-		start = time.Now()
-		w.talk(w.source(2), servicePort) // is a friend now
-		if took := time.Since(start); took > 500*time.Millisecond {
-			t.Errorf("a friend's connection took %s", took)
+		w.wantFriend(w.source(2), servicePort, portsnare.FriendTime)
+		if !w.synAnswered(w.source(2), servicePort) {
+			t.Error("a friend was delayed")
 		}
+	})
+}
 
-		hasty, struck, other := w.source(3), w.source(4), w.source(5)
-		start = time.Now()
-		steps := []struct {
-			after   time.Duration
-			from    netip.Addr
-			srcPort uint16
-			port    uint16
-			want    bool
-		}{
-			{0, hasty, 5001, 22, false},
-			{0, struck, 5001, 22, false},
-			{0, other, 5001, 22, false},
-			{0, other, 5001, servicePort, false}, // from the same port: nmap -g
-			{300 * time.Millisecond, hasty, 5001, 22, false},
-			{600 * time.Millisecond, hasty, 5001, 22, false},
-			{1000 * time.Millisecond, other, 5002, 22, false}, // from another port: nmap
-			{1000 * time.Millisecond, hasty, 5001, 22, false},
-			{1000 * time.Millisecond, other, 5001, servicePort, true},
-			{1900 * time.Millisecond, hasty, 5001, 22, true},
-		}
-		w.syn(struck, 2001) // a bait
-		for i, step := range steps {
-			if got := w.synAt(start, step.after, step.from, step.srcPort, step.port); got != step.want {
-				t.Errorf("step %d, %s:%d to %d after %s: answered %t, want %t", i, step.from, step.srcPort, step.port, step.after, got, step.want)
+func (w *world) synAnswered(from netip.Addr, port uint16) bool {
+	before := len(w.answers(from, port))
+	w.syn(from, port)
+	return len(w.answers(from, port)) > before
+}
+
+// TestDelayRefuses duplicates that come sooner than a retransmit, what comes from
+// another port, and whoever has met a trap meanwhile.
+func TestDelayRefuses(t *testing.T) {
+	const ms = time.Millisecond
+	tests := []struct {
+		name string
+		gaps []time.Duration
+		want int
+	}{
+		{"duplicates", []time.Duration{0, 0, 0}, 0},
+		{"duplicates in a row", []time.Duration{300 * ms, 500 * ms, 500 * ms}, 0},
+		{"a retransmit", []time.Duration{1000 * ms}, 1},
+		{"a retransmit after duplicates", []time.Duration{400 * ms, 400 * ms, 1000 * ms}, 1},
+	}
+	inWorlds(t, func(t *testing.T, w *world) {
+		order := w.serve()
+		order.Policy.Delay = true
+		order.Policy.Strikes = 1
+		w.set(order)
+		for i, test := range tests {
+			if got := w.paced(w.source(10+i), 22, test.gaps...); got != test.want {
+				t.Errorf("%s: %d answers, want %d", test.name, got, test.want)
 			}
 		}
-		if w.synAt(start, 2*time.Second, struck, 5001, 22) {
-			t.Error("a source with a strike was admitted")
+
+		scanner, struck := w.source(2), w.source(3)
+		one := func(port, srcPort uint16, from netip.Addr) {
+			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})
 		}
+		one(22, 5001, scanner)
+		one(servicePort, 5001, scanner) // as nmap -g
+		one(22, 5001, struck)
+		one(2001, 5001, struck) // a bait
+		time.Sleep(1100 * ms)   // time itself is what is tested
+		one(22, 5002, scanner)  // as nmap, from the next port
+		one(22, 5001, struck)
+		w.silent(scanner)
+		w.silent(struck)
 	})
 }
 

@@ -149,20 +149,40 @@ func portSets(o portsnare.Order) []set {
 	}
 }
 
+// traps returns the ports of all traps, without a protocol.
+func (p program) traps() (all portsnare.PortSet) {
+	for _, s := range p.sets {
+		if s.change == swapped {
+			all = all.Union(s.content.ports)
+		}
+	}
+	return all
+}
+
+// content returns the ports that a set is to hold.
+func (p program) content(name string) (ports portsnare.PortSet) {
+	for _, s := range p.sets {
+		if s.name == name {
+			ports = s.content.ports
+		}
+	}
+	return ports
+}
+
 // sets returns the family's sets for K strikes. No time-out is part of a set:
 // the rules state it with each entry that they add, so it can change at any time.
 func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
 	sets := []set{
 		{f.set("allow"), f.nets, grows, content{nets: f.entries(allow)}},
-		memory(f.set("hit"), f.hits, opts.hitBuckets),
+		remembering(f.set("hit"), f.hits, opts.hitBuckets),
 		f.bans(),
-		memory(f.set(friendHidden), f.hits, friendBuckets),
-		memory(f.set(friendPublic), f.hits, friendBuckets),
-		memory(f.set(heard), f.exact, heardBuckets),
-		memory(f.set(spoken), f.sources, heardBuckets),
+		remembering(f.set(friendHidden), f.hits, friendBuckets),
+		remembering(f.set(friendPublic), f.hits, friendBuckets),
+		remembering(f.set(heard), f.exact, heardBuckets),
+		remembering(f.set(spoken), f.sources, heardBuckets),
 	}
 	for i := 1; i <= slots(strikes); i++ {
-		sets = append(sets, memory(f.slot(i), f.sources, strikeBuckets))
+		sets = append(sets, remembering(f.slot(i), f.sources, strikeBuckets))
 	}
 	return sets
 }
@@ -173,13 +193,13 @@ func slots(strikes int) int { return max(1, strikes-1) }
 
 // bans returns the family's set of bans.
 func (f family) bans() set {
-	s := memory(f.set("ban"), f.sources, banBuckets)
+	s := remembering(f.set("ban"), f.sources, banBuckets)
 	s.kind += " counters"
 	return s
 }
 
-// memory returns a set that remembers entries for a time.
-func memory(name, kind string, buckets int) set {
+// remembering returns a set that remembers entries for a time.
+func remembering(name, kind string, buckets int) set {
 	return set{name: name, kind: fmt.Sprintf("%s hashsize %d maxelem %d timeout 0", kind, buckets, buckets*neverReached)}
 }
 

@@ -159,11 +159,11 @@ type lacking struct {
 	program string
 }
 
-func (l lacking) run(ctx context.Context, input, program string, args ...string) (string, error) {
+func (l lacking) start(ctx context.Context, input, program string, args ...string) wait {
 	if program == l.program {
 		input = strings.ReplaceAll(input, "-m socket", "-m nosuchmatch")
 	}
-	return l.runner.run(ctx, input, program, args...)
+	return l.runner.start(ctx, input, program, args...)
 }
 
 // TestKernelLacksSomething: nothing stays half done where nothing was.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/portsnare/portsnare"
 )
 
@@ -30,6 +32,14 @@ func readReserved(path string) (portsnare.PortSet, error) {
 		return portsnare.PortSet{}, err
 	}
 	return parseReserved(string(text[:n]))
+}
+
+// readReserved reads the list into the state, if it can be written.
+func (s *state) readReserved() (err error) {
+	if s.reservable = unix.Access(reservedPath, unix.W_OK) == nil; s.reservable {
+		s.reserved, err = readReserved(reservedPath)
+	}
+	return err
 }
 
 // parseReserved reads such as "5,7-9". Port 0, which no socket can have, is

@@ -21,12 +21,15 @@ const fresh = "_new"
 type script struct {
 	prepare  string                // ipset: make sets, grow sets, fill the new traps beside the old
 	rules    [len(families)]string // iptables-restore, ip6tables-restore
+	arm      string                // ipset: swap the traps
 	reserved *portsnare.PortSet    // ip_local_reserved_ports
-	arm      string                // ipset: swap the traps, shrink sets, add bans
+	tidy     string                // ipset: destroy the old traps, shrink sets, add bans and friends
 	destroy  string                // ipset: sets to which the rules before may have referred
 }
 
 func (s script) empty() bool { return s == script{} }
+
+func (s script) hasRules() bool { return s.rules != [len(families)]string{} }
 
 // lines is text for "ipset restore".
 type lines struct{ strings.Builder }
@@ -35,14 +38,14 @@ func (l *lines) addf(format string, args ...any) { fmt.Fprintf(l, format+"\n", a
 
 func (l *lines) each(verb, set string, c content) {
 	for _, entry := range c.entries() {
-		l.addf("%s %s %s", verb, set, entry)
+		l.WriteString(verb + " " + set + " " + entry + "\n")
 	}
 }
 
 // changes returns the script that leads from have to want.
 func changes(have state, want program, now time.Time) script {
 	var s script
-	var prepare, arm lines
+	var prepare, arm, tidy lines
 	want.reserve(have, &s)
 	for _, set := range want.sets {
 		if !have.sets[set.name] {
@@ -61,14 +64,14 @@ func changes(have state, want program, now time.Time) script {
 		set.arm(have.contents[set.name], &arm)
 	}
 	for _, set := range want.sets {
-		set.shrink(have.contents[set.name], &arm)
+		set.shrink(have.contents[set.name], &tidy)
 	}
-	want.ban(have, now, &arm)
-	want.befriend(have, now, &arm)
+	want.ban(have, now, &tidy)
+	want.befriend(have, now, &tidy)
 	for i := range families {
 		s.rules[i] = tablesScript(have.tables[i], want.tables[i])
 	}
-	s.prepare, s.arm, s.destroy = prepare.String(), arm.String(), want.leftovers(have)
+	s.prepare, s.arm, s.tidy, s.destroy = prepare.String(), arm.String(), tidy.String(), want.leftovers(have)
 	return s
 }
 
@@ -195,13 +198,7 @@ func (p program) leftovers(have state) string {
 // in those being filled, and is not in the set reserved; this holds at every
 // step of the script.
 func (p program) reserve(have state, s *script) {
-	foreign := have.foreignReserved()
-	var traps portsnare.PortSet
-	for _, set := range p.sets {
-		if set.change == swapped {
-			traps = traps.Union(set.content.ports)
-		}
-	}
+	foreign, traps := have.foreignReserved(), p.traps()
 	for i := range p.sets {
 		if p.sets[i].name == reserved {
 			p.sets[i].content.ports = foreign.Intersect(traps)

@@ -144,10 +144,10 @@ func golden(t *testing.T, name string, s script) {
 	t.Helper()
 	parts := map[string]string{
 		"1-prepare.ipset": s.prepare, "2-rules.iptables": s.rules[0], "3-rules.ip6tables": s.rules[1],
-		"4-reserved.sysctl": "", "5-arm.ipset": s.arm, "6-destroy.ipset": s.destroy,
+		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.tidy, "7-destroy.ipset": s.destroy,
 	}
 	if s.reserved != nil {
-		parts["4-reserved.sysctl"] = formatReserved(*s.reserved)
+		parts["5-reserved.sysctl"] = formatReserved(*s.reserved)
 	}
 	for file, got := range parts {
 		path := filepath.Join("testdata", name, file)

@@ -16,11 +16,12 @@ import (
 type state struct {
 	sets       map[string]bool // by name
 	contents   map[string]content
-	bans       map[netip.Prefix]ban                 // by source
-	friends    map[friend]time.Time                 // until when, if they were read
-	tables     [len(families)]map[string]tableState // by name of the table; nil where the kernel lacks the family
-	reserved   portsnare.PortSet                    // ip_local_reserved_ports, ours or not
-	reservable bool                                 // the list can be written
+	bans       map[netip.Prefix]ban // by source
+	friends    map[friend]time.Time // until when, if they were read
+	tables     tableStates
+	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
+	reservable bool              // the list can be written
+	lost       portsnare.PortSet // of reserved, what is ours although no set tells
 }
 
 // ban is an entry of the ban sets.
@@ -65,7 +66,7 @@ func (s state) foreignReserved() portsnare.PortSet {
 	for _, name := range []string{trapTCP, trapTCP + fresh, trapUDP, trapUDP + fresh} {
 		ours = ours.Union(s.contents[name].ports)
 	}
-	return s.reserved.Minus(ours.Minus(s.contents[reserved].ports))
+	return s.reserved.Minus(ours.Minus(s.contents[reserved].ports).Union(s.lost))
 }
 
 // readable reports whether the content of one of our sets is worth reading.

@@ -161,6 +161,76 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestRotationRepairs: damage to the rules is found by the next order too, which
+// otherwise asks for nothing but sets.
+func TestRotationRepairs(t *testing.T) {
+	for _, variant := range []string{"-nft", "-legacy"} {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			ran := &record{runner: programs{}}
+			w := newWorld(t, ipv4, Options{variant: variant, run: ran})
+			a, b := w.order("1001-1009/tcp", ""), w.order("2001-2009/tcp", "")
+			w.set(b)
+			want := w.snapshot(variant)
+			w.set(a)
+			w.set(a)
+			ran.programs = nil
+			w.set(b)
+			if diff := cmp.Diff(want, w.snapshot(variant)); diff != "" {
+				t.Errorf("after a rotation (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{"ipset", "ipset"}, ran.programs); variant == "-nft" && diff != "" {
+				t.Errorf("programs that rotated (-want +got):\n%s", diff)
+			}
+			w.set(a)
+			w.output("iptables"+variant, "-t", "raw", "-F")
+			w.set(b)
+			if diff := cmp.Diff(want, w.snapshot(variant)); diff != "" {
+				t.Errorf("after damage (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// record is a runner that notes what it ran.
+type record struct {
+	runner
+	programs []string
+}
+
+func (r *record) start(ctx context.Context, input, program string, args ...string) wait {
+	r.programs = append(r.programs, program)
+	return r.runner.start(ctx, input, program, args...)
+}
+
+// TestDestroyed: somebody removed all rules and all sets. What we reserved is
+// still known to be ours.
+func TestDestroyed(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000"))
+		order := w.serve()
+		w.set(order)
+		want := w.snapshot("")
+		for _, tool := range []string{"iptables", "ip6tables"} {
+			for _, table := range []string{"raw", "mangle"} {
+				w.output(tool, "-t", table, "-F")
+				w.output(tool, "-t", table, "-X")
+			}
+		}
+		w.do(func(ctx context.Context) error { return w.b.destroySets(ctx, "destroy\n") })
+		if !w.set(order) {
+			t.Error("nothing was repaired")
+		}
+		if diff := cmp.Diff(want, w.snapshot("")); diff != "" {
+			t.Errorf("after the repair (-want +got):\n%s", diff)
+		}
+		w.do(w.b.Flush)
+		if got := w.output("cat", reservedPath); got != "1003,30000\n" {
+			t.Errorf("reserved ports after Flush %q, want those of others", got)
+		}
+	})
+}
+
 // TestReservedBelongsToOthersToo: what stood there before a trap came is left
 // there when the trap goes.
 func TestReservedBelongsToOthersToo(t *testing.T) {
@@ -214,11 +284,11 @@ type flaky struct {
 
 var errKilled = errors.New("killed")
 
-func (f *flaky) run(ctx context.Context, input, program string, args ...string) (string, error) {
+func (f *flaky) start(ctx context.Context, input, program string, args ...string) wait {
 	if f.left--; f.left < 0 {
-		return "", errKilled
+		return func() (string, error) { return "", errKilled }
 	}
-	return f.runner.run(ctx, input, program, args...)
+	return f.runner.start(ctx, input, program, args...)
 }
 
 // TestKilledAnywhere cuts a change short before each call and has another
