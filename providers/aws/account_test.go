@@ -38,6 +38,7 @@ func TestConformanceOfAnAccount(t *testing.T) {
 // What walks an account is itself tried on the fake.
 func TestConformanceOfAnAccountOnTheFake(t *testing.T) {
 	l := newLab(t, ec2fake.Options{})
+	t.Setenv("PORTSNARE_WALK", "30")
 	environment(t, l, "AWS_REGION", ec2fake.DefaultRegion, "AWS_ACCESS_KEY_ID", ec2fake.DefaultAccessKeyID, "AWS_SECRET_ACCESS_KEY", "secret")
 	walkAccount(t, l.group)
 }

@@ -115,6 +115,12 @@ func fold(plan portsnare.Plan) writes {
 	return w
 }
 
+// Writes returns how many calls carry out a plan.
+func (f *Firewall) Writes(plan portsnare.Plan) int {
+	w := fold(plan)
+	return min(1, len(w.swaps)) + min(1, len(w.opens)) + min(1, len(w.closes))
+}
+
 // distinct returns the first of all items with the same key, in their order:
 // EC2 refuses a call that names a rule twice.
 func distinct[T any, K comparable](items []T, key func(T) K) []T {

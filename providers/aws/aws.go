@@ -102,7 +102,7 @@ func New(client *ec2.Client, groupID string, mark portsnare.Mark) *Firewall {
 // told may not be there yet. A group that is not in this region is
 // [portsnare.NotFound].
 func (f *Firewall) Rules(ctx context.Context) ([]portsnare.Rule, error) {
-	listed, err := f.list(ctx)
+	listed, err := f.list(ctx, f.groupID)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +112,22 @@ func (f *Firewall) Rules(ctx context.Context) ([]portsnare.Rule, error) {
 			return nil, err
 		}
 	}
+	return inbound(listed), nil
+}
+
+func inbound(listed []types.SecurityGroupRule) []portsnare.Rule {
 	var rules []portsnare.Rule
 	for _, r := range listed {
 		if !sdk.ToBool(r.IsEgress) {
 			rules = append(rules, toRules(r)...)
 		}
 	}
-	return rules, nil
+	return rules
 }
 
-func (f *Firewall) list(ctx context.Context) ([]types.SecurityGroupRule, error) {
+func (f *Firewall) list(ctx context.Context, groupIDs ...string) ([]types.SecurityGroupRule, error) {
 	in := &ec2.DescribeSecurityGroupRulesInput{
-		Filters:    []types.Filter{{Name: sdk.String("group-id"), Values: []string{f.groupID}}},
+		Filters:    byGroup(groupIDs...),
 		MaxResults: &f.page,
 	}
 	var rules []types.SecurityGroupRule
@@ -138,6 +142,10 @@ func (f *Firewall) list(ctx context.Context) ([]types.SecurityGroupRule, error) 
 		}
 		in.NextToken = out.NextToken
 	}
+}
+
+func byGroup(ids ...string) []types.Filter {
+	return []types.Filter{{Name: sdk.String("group-id"), Values: ids}}
 }
 
 func (f *Firewall) find(ctx context.Context) error {

@@ -75,6 +75,7 @@ var codes = map[string]verdict{
 
 // phrases are the operations in words that a group's id can follow.
 var phrases = map[string]string{
+	"DescribeNetworkInterfaces":     "see what bears",
 	"DescribeSecurityGroups":        "find",
 	"DescribeSecurityGroupRules":    "read the rules of",
 	"AuthorizeSecurityGroupIngress": "open ports in",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -91,8 +92,8 @@ func (l *lab) wantForeign(rules []ec2fake.Rule) {
 			got = append(got, r)
 		}
 	}
-	if d := cmp.Diff(l.foreign, got, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
-		l.t.Errorf("foreign rules (-want +got):\n%s", d)
+	if !reflect.DeepEqual(l.foreign, got) {
+		l.t.Errorf("foreign rules (-want +got):\n%s", cmp.Diff(l.foreign, got, cmpopts.EquateComparable(netip.Prefix{})))
 	}
 }
 

@@ -30,6 +30,7 @@ func TestConformanceOfAnAccount(t *testing.T) {
 // What walks an account is itself tried on the fake.
 func TestConformanceOfAnAccountOnTheFake(t *testing.T) {
 	l := newLabUnjudged(t, dofake.Options{})
+	t.Setenv("PORTSNARE_WALK", "30")
 	environment(t, map[string]string{"DIGITALOCEAN_TOKEN": dofake.DefaultToken, "DIGITALOCEAN_API_URL": l.url})
 	walkAccount(t, l.id, mark, digitalocean.Options{Pace: l.options.Pace})
 }

@@ -50,6 +50,16 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	return done, w.change(ctx)
 }
 
+// Writes returns how many calls carry out a plan that opens and closes port
+// ranges for all their sources.
+func (f *Firewall) Writes(plan portsnare.Plan) int {
+	writes := min(1, len(plan.Open)) + min(1, len(plan.Close))
+	if f.replace {
+		return min(1, writes)
+	}
+	return writes
+}
+
 // check is the last gate before a write: whatever made the plan, only a rule of
 // ours goes, and none that is to be held.
 func (f *Firewall) check(plan portsnare.Plan) error {

@@ -116,20 +116,10 @@ func listed[T any](items []T) []T { return append([]T{}, items...) }
 // without a word, what the token may not see.
 func (w *writer) checkSight(ctx context.Context) error {
 	if !w.seesAll.Load() {
-		one := &godo.ListOptions{PerPage: 1}
-		err := w.call(ctx, opDroplets, func(ctx context.Context) error {
-			_, _, err := w.client.Droplets.List(ctx, one)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		err = w.call(ctx, opTags, func(ctx context.Context) error {
-			_, _, err := w.client.Tags.List(ctx, one)
-			return err
-		})
-		if err != nil {
-			return err
+		for _, see := range []func(context.Context) error{w.seeDroplets, w.seeTags} {
+			if err := see(ctx); err != nil {
+				return err
+			}
 		}
 		w.seesAll.Store(true)
 	}

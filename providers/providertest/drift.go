@@ -113,7 +113,7 @@ func duplicates(t *testing.T, p Provider) {
 			if _, err := w.Firewall.Apply(w.Context(), plan); err != nil && !passes(err) {
 				w.Errorf("again: %v", err)
 			}
-			w.checkKept()
+			w.checkKept(w.standing())
 			w.recover(w.dual(tt.to...))
 		})
 	}
@@ -174,7 +174,7 @@ func races(t *testing.T, p Provider) {
 				if err != nil && !passes(err) {
 					w.Errorf("error %v: want one after which a rotation tries again", err)
 				}
-				w.checkKept()
+				w.checkKept(w.standing())
 				if done.Writes == 0 && len(done.Opened)+len(done.Closed) > 0 {
 					w.Errorf("done %+v without a write", done)
 				}

@@ -102,7 +102,7 @@ func refusals(t *testing.T, p Provider) {
 			if n := w.Writes() - before; n != 0 {
 				w.Errorf("%d writes were sent", n)
 			}
-			w.checkKept()
+			w.checkKept(w.standing())
 			w.checkOurs(w.dual("5000/tcp"))
 		})
 	}

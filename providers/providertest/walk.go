@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -158,8 +159,7 @@ func (w *walk) step(ctx context.Context, want []portsnare.Opening) attempt {
 		}
 	}
 	a.writes = w.Writes() - before
-	w.checkKept()
-	w.checkTruth(a.plan, a.done)
+	w.check(a.plan, a.done)
 	if a.done.Writes > a.writes {
 		w.Errorf("Done counts %d writes, %d were made", a.done.Writes, a.writes)
 	}
@@ -222,24 +222,12 @@ func passes(err error) bool {
 	return portsnare.Retryable(err) || errors.Is(err, portsnare.Conflict)
 }
 
-// checkKept demands that every rule of others is what it was, byte for byte.
-func (w *walk) checkKept() {
-	w.Helper()
-	now := map[string][]Standing{}
-	for _, r := range w.standing() {
-		if len(w.kept[r.ID]) > 0 {
-			now[r.ID] = append(now[r.ID], r)
-		}
-	}
-	if d := gocmp.Diff(w.kept, now, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
-		w.Fatalf("rules of others (-as they were +as they are):\n%s", d)
-	}
-}
-
-// checkTruth demands that what Done claims is so, and was planned.
-func (w *walk) checkTruth(plan portsnare.Plan, done portsnare.Done) {
+// check demands that every rule of others is what it was, byte for byte, and
+// that what Done claims is so, and was planned.
+func (w *walk) check(plan portsnare.Plan, done portsnare.Done) {
 	w.Helper()
 	standing := w.standing()
+	w.checkKept(standing)
 	for _, o := range done.Opened {
 		stands := slices.ContainsFunc(standing, func(r Standing) bool { return r.Opening == o && !r.Deny && r.Mark == w.p.Mark })
 		if !stands || !slices.Contains(plan.Open, o) {
@@ -251,6 +239,19 @@ func (w *walk) checkTruth(plan portsnare.Plan, done portsnare.Done) {
 		if stands || !slices.Contains(plan.Close, c) {
 			w.Errorf("Done.Closed holds %s (%s): standing %v, planned\n%s", c.Opening, c.ID, stands, plan)
 		}
+	}
+}
+
+func (w *walk) checkKept(standing []Standing) {
+	w.Helper()
+	now := map[string][]Standing{}
+	for _, r := range standing {
+		if len(w.kept[r.ID]) > 0 {
+			now[r.ID] = append(now[r.ID], r)
+		}
+	}
+	if !maps.EqualFunc(w.kept, now, slices.Equal[[]Standing]) {
+		w.Fatalf("rules of others (-as they were +as they are):\n%s", gocmp.Diff(w.kept, now, cmpopts.EquateComparable(netip.Prefix{})))
 	}
 }
 
@@ -281,10 +282,14 @@ func (w *walk) served(o portsnare.Opening) bool {
 
 func (w *walk) equal(what string, want, got []portsnare.Opening) {
 	w.Helper()
-	sorted := cmpopts.SortSlices(func(a, b portsnare.Opening) bool { return a.String() < b.String() })
-	if d := gocmp.Diff(want, got, sorted, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
-		w.Errorf("%s (-want +got):\n%s", what, d)
+	want, got = sorted(want), sorted(got)
+	if !slices.Equal(want, got) {
+		w.Errorf("%s (-want +got):\n%s", what, gocmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})))
 	}
+}
+
+func sorted(openings []portsnare.Opening) []portsnare.Opening {
+	return slices.SortedFunc(slices.Values(openings), func(a, b portsnare.Opening) int { return cmp.Compare(a.String(), b.String()) })
 }
 
 func openings(rules []portsnare.Rule) []portsnare.Opening {

@@ -210,7 +210,11 @@ func (q query) listWhere(keep func(Firewall) bool) (http.Handler, error) {
 
 func listDroplets(q query) (http.Handler, error) {
 	var all []map[string]any
+	tag := q.url.Query().Get("tag_name") // all Droplets without it
 	for id, tags := range q.droplets {
+		if tag != "" && !slices.Contains(tags, tag) {
+			continue
+		}
 		all = append(all, map[string]any{"id": id, "name": fmt.Sprint("droplet-", id), "tags": tags})
 	}
 	return page(q.url, "droplets", all)

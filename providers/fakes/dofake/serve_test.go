@@ -115,8 +115,10 @@ func TestFreeze(t *testing.T) {
 	}
 	l.Freeze(0)
 	l.want(204, "", "DELETE", "firewalls/ID/rules", inbound(trap))
-	if l.shown() == before || l.shown() == before {
-		t.Error("the freeze ended by itself")
+	for range 9 {
+		if l.shown() == before {
+			t.Error("the freeze ended by itself")
+		}
 	}
 	l.Thaw()
 	if l.shown() != before {
