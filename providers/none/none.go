@@ -80,6 +80,9 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	return done, nil
 }
 
+// Writes returns 0: nobody is called.
+func (f *Firewall) Writes(portsnare.Plan) int { return 0 }
+
 // open reports whether o was not open before. f.mu is held.
 func (f *Firewall) open(o portsnare.Opening) bool {
 	if slices.ContainsFunc(f.rules, func(r portsnare.Rule) bool { return r.Opening == o }) {

@@ -10,12 +10,16 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/openstack"
 )
 
 // TestAround: ports that bear the group say what is beside it.
 func TestAround(t *testing.T) {
 	l := newLab(t)
 	console := direct(l.line.neutron, l.project, member)
+	if err := l.Authenticate(t.Context()); err != nil {
+		t.Errorf("authenticate: %v", err)
+	}
 	if attached, _, err := l.Around(t.Context()); attached || err != nil {
 		t.Errorf("got %t, %v, want a group that no port bears", attached, err)
 	}
@@ -36,11 +40,10 @@ func TestAround(t *testing.T) {
 }
 
 func TestAuthenticate(t *testing.T) {
-	if err := newLab(t).Authenticate(t.Context()); err != nil {
-		t.Errorf("authenticate: %v", err)
-	}
-	environment(t, "OS_AUTH_URL", "http://127.0.0.1:1/v3", "OS_USERNAME", "ops", "OS_PASSWORD", "x", "OS_PROJECT_NAME", "p", "OS_USER_DOMAIN_ID", "default", "OS_PROJECT_DOMAIN_ID", "default")
-	f := open(t)
+	environment(t, "OS_AUTH_URL", "http://127.0.0.1:1/v3", "OS_USERNAME", "ops", "OS_PASSWORD", "x", "OS_PROJECT_NAME", "p", "OS_USER_DOMAIN_ID", "default",
+		"OS_PROJECT_DOMAIN_ID", "default")
+	f, err := openstack.Open(openstack.Options{GroupID: "b985643f-3424-4e67-9768-8f8e3e9f0112", Mark: mark})
+	noError(t, err)
 	if err := f.Authenticate(t.Context()); !errors.Is(err, portsnare.Transient) {
 		t.Errorf("nobody there: error %v, want a transient one", err)
 	}

@@ -46,6 +46,11 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	return w.done, nil
 }
 
+// Writes returns how many calls carry out a plan.
+func (f *Firewall) Writes(plan portsnare.Plan) int {
+	return len(distinct(plan.Open)) + len(distinct(plan.Close))
+}
+
 // check is the last gate before a write: whatever made the plan, only a rule of
 // ours goes, and none that is to be held.
 func (f *Firewall) check(plan portsnare.Plan) error {

@@ -3,7 +3,8 @@
 // XML out, API version 2016-11-15), so that the real SDK can be driven against
 // it by tests and by a demonstration.
 //
-// It answers DescribeSecurityGroups, DescribeSecurityGroupRules,
+// It answers DescribeNetworkInterfaces (by group, without pages),
+// DescribeSecurityGroups, DescribeSecurityGroupRules,
 // AuthorizeSecurityGroupIngress, RevokeSecurityGroupIngress and
 // ModifySecurityGroupRules. Where it differs from AWS it refuses more:
 //

@@ -34,6 +34,7 @@ type operation func(*store) (response, error)
 
 var actions = map[string]func(params) operation{
 	"AuthorizeSecurityGroupIngress": parseAuthorize,
+	"DescribeNetworkInterfaces":     parseDescribeInterfaces,
 	"DescribeSecurityGroupRules":    parseDescribeRules,
 	"DescribeSecurityGroups":        parseDescribeGroups,
 	"ModifySecurityGroupRules":      parseModify,
@@ -110,6 +111,8 @@ func (f *Fake) authorized(call Call, p params, err error) (func() (response, err
 		return nil, refuse("InvalidAction", "The action %s is not valid for this web service.", call.Action)
 	case !f.allow(call.AccessKeyID, call.Action):
 		return nil, unauthorized(call.AccessKeyID, call.Action)
+	case p.form.values.Has("TagSpecification.1.ResourceType") && !f.allow(call.AccessKeyID, "CreateTags"):
+		return nil, unauthorized(call.AccessKeyID, "CreateTags")
 	}
 	op := parse(p)
 	return func() (response, error) { return op(s) }, p.done()

@@ -27,6 +27,7 @@ type store struct {
 	groups      map[string]group
 	lastGroup   int
 	lastRule    int
+	interfaces  [][]string       // the ids of the groups that each bears
 	frozen      map[string]group // what describe calls see, if not nil
 	frozenCalls int              // describe calls until the thaw, 0 is no end
 	onChange    func(groupID string, rules []Rule) error

@@ -25,13 +25,14 @@ const (
 type response struct {
 	committed bool // a group was changed
 
-	XMLName   xml.Name     // <action>Response
-	RequestID string       `xml:"requestId"`
-	Return    *bool        `xml:"return,omitempty"`
-	Groups    []wireGroup  `xml:"securityGroupInfo>item"`
-	Rules     []wireRule   `xml:"securityGroupRuleSet>item"`
-	Revoked   []wireRevoke `xml:"revokedSecurityGroupRuleSet>item"`
-	NextToken string       `xml:"nextToken,omitempty"`
+	XMLName    xml.Name        // <action>Response
+	RequestID  string          `xml:"requestId"`
+	Return     *bool           `xml:"return,omitempty"`
+	Groups     []wireGroup     `xml:"securityGroupInfo>item"`
+	Rules      []wireRule      `xml:"securityGroupRuleSet>item"`
+	Revoked    []wireRevoke    `xml:"revokedSecurityGroupRuleSet>item"`
+	Interfaces []wireInterface `xml:"networkInterfaceSet>item"`
+	NextToken  string          `xml:"nextToken,omitempty"`
 }
 
 // ServeHTTP writes the reply.

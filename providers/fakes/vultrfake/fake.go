@@ -89,6 +89,9 @@ func (f *Fake) CreateGroup(description string) string { return f.store.create(de
 // [Fake.OnChange].
 func (f *Fake) DeleteGroup(groupID string) { f.store.remove(groupID) }
 
+// Detach takes a group away from the one instance that each has at first.
+func (f *Fake) Detach(groupID string) { f.store.detach(groupID) }
+
 // Rules returns the rules of a group by number. An absent group has none.
 func (f *Fake) Rules(groupID string) []Rule { return f.store.rules(groupID) }
 

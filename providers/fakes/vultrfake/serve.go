@@ -151,7 +151,7 @@ func (f *Fake) getGroup(c Call, _ *http.Request) (reply, error) {
 	const date = "2026-11-21T00:00:00+00:00"
 	return reply{status: http.StatusOK, body: map[string]any{"firewall_group": map[string]any{
 		"id": g.id, "description": g.description, "date_created": date, "date_modified": date,
-		"instance_count": 1, "rule_count": len(g.rules), "max_rule_count": f.options.MaxRules,
+		"instance_count": g.instances, "rule_count": len(g.rules), "max_rule_count": f.options.MaxRules,
 	}}}, err
 }
 

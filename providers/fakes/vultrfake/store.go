@@ -13,6 +13,7 @@ type group struct {
 	id, description string
 	rules           []Rule // by number; a change makes a new slice
 	lastNumber      int
+	instances       int
 }
 
 func (g group) index(number int) int {
@@ -43,7 +44,7 @@ func (s *store) create(description string) string {
 	defer s.mu.Unlock()
 	s.made++
 	id := fmt.Sprintf("00000000-0000-4000-8000-%012x", s.made)
-	s.groups[id] = group{id: id, description: description}
+	s.groups[id] = group{id: id, description: description, instances: 1}
 	return id
 }
 
@@ -57,6 +58,15 @@ func (s *store) rules(id string) []Rule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.groups[id].rules)
+}
+
+func (s *store) detach(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g, ok := s.groups[id]; ok {
+		g.instances = 0
+		s.groups[id] = g
+	}
 }
 
 // list returns a group as lists show it; rule one rule as it is.
