@@ -96,7 +96,7 @@ func (p planAnswer) WriteText(w io.Writer) error {
 // with fewer and with more ports exposed: the chance of one source to reach a
 // given protected port, and what it takes to have somebody else banned.
 func writeTradeOff(w io.Writer, p rotator.Preview) error {
-	table := cli.NewTable(w, "EXPOSED", "RANDOM ORDER", "NMAP", "SWEEP OF 100", "FORGED", "BITS", "")
+	table := cli.NewTable(w, "EXPOSED", "RANDOM ORDER", "NMAP", "SWEEP OF 100", "FORGED", "BITS", "SETTING")
 	row := func(o placement.Outlook, note string) {
 		table.Row(fmt.Sprintf("%d ports", o.Exposed), percent(o.Random), percent(o.Nmap), percent(o.Sweep),
 			fmt.Sprintf("%.0f packets", o.Far), fmt.Sprintf("%.0f", o.Bits.Total()), note)
