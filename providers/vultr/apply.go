@@ -132,7 +132,7 @@ func (f *Firewall) open(ctx context.Context, o portsnare.Opening) (wrote int, er
 	}
 	want := portsnare.Rule{ID: strconv.Itoa(made.ID), Opening: o, Mark: f.mark}
 	if got := toRule(*made); got != want {
-		return 1, invalid(create.op, f.groupID, fmt.Errorf("Vultr made rule %s for %s with the mark %q, wanted was %s with %q",
+		return 1, invalid(create.op, f.groupID, fmt.Errorf("rule %s was made, for %s with the mark %q, wanted was %s with %q",
 			got.ID, got.Opening, got.Mark, o, f.mark), "look at the rule, and remove it by hand")
 	}
 	return 1, nil

@@ -190,7 +190,7 @@ func TestApplyNoticesAnotherRule(t *testing.T) {
 	})))
 	done, err := l.Apply(context.Background(), portsnare.Plan{Open: v4(t, "5/tcp", "6/tcp")})
 	wantError(t, err, portsnare.Invalid,
-		"vultr: open ports in "+l.group+`: Vultr made rule 3 for 5/tcp from a named source with the mark "", wanted was 5/tcp from 0.0.0.0/0 with "web"`,
+		"vultr: open ports in "+l.group+`: rule 3 was made, for 5/tcp from a named source with the mark "", wanted was 5/tcp from 0.0.0.0/0 with "web"`,
 		"look at the rule, and remove it by hand")
 	wantDone(t, done, portsnare.Done{Writes: 1})
 }
