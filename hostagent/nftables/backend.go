@@ -200,7 +200,7 @@ func (b *Backend) readTable(ctx context.Context, have *state) error {
 // lists only the last of several.
 func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set string) bool) error {
 	have.ports, have.nets = map[string]portsnare.PortSet{}, map[string][]netip.Prefix{}
-	have.bans, have.friends = map[netip.Prefix]banned{}, map[friend]time.Time{}
+	have.bans, have.friends, have.crowd = map[netip.Prefix]banned{}, map[friend]time.Time{}, map[string]int{}
 	for _, name := range names(have.sets) {
 		if !wanted(name) {
 			continue

@@ -63,20 +63,21 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 }
 
 // Ban shuts source out until then, whatever stood there: it prolongs a ban as
-// well as it shortens one. A time that is past changes nothing. The source must
-// be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
+// well as it shortens one. Neither a time that is past
+// nor an allowed source changes anything. The source must be as [portsnare.BanPrefix]
+// makes it, else the error is [portsnare.Invalid].
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
 	if err := checkSource("ban", source); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	have, err := b.inspect(ctx, isBans)
+	have, err := b.inspect(ctx, func(set string) bool { return isBans(set) || isAllow(set) })
 	if err != nil {
 		return err
 	}
 	now := b.opts.Now()
-	if !until.After(now) {
+	if !until.After(now) || within(source, have.nets[familyOf(source.Addr()).set(allow)]) {
 		return nil
 	}
 	stands, ok := have.bans[source]

@@ -14,12 +14,10 @@
 // loopback interface meets the chain early, in prerouting before raw (-310),
 // before connection tracking has spent anything on it. The first that fits:
 //
-//	syn      source in ban -> banned
-//	         to trap_tcp -> trap
+//	early    source in ban, no friend of that port, not allowed, addressed to
+//	         this host -> drop; the ban's counter has counted it
+//	syn      to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
-//	banned   friend of that port -> untouched if the port is protected, else drop
-//	         allowed, or not addressed to this host -> untouched
-//	         else -> drop; the ban's counter has counted it
 //	trap     not addressed to this host, from an address of its own, or
 //	         allowed -> untouched
 //	         friend of that port -> drop, uncounted: it was protected before
@@ -72,25 +70,29 @@
 // What leaves meets the chain leave, in postrouting after source NAT (110),
 // where a published port of a container reads like a port of the host:
 //
-//	leave    a bare RST (of FIN, SYN, RST, ACK only RST) from a hidden port, or,
-//	         behind a cloud firewall, from a trap, of an address of this host,
-//	         not of an assured connection -> drop
+//	leave    RST from a hidden port, or, behind a cloud firewall, from a trap
+//	         -> mute
 //	         TCP data of an assured connection made by the peer, from a
 //	         protected port, source and port in heard -> add to friend, or
 //	         keep for another FriendTime
+//	mute     not from an address of this host -> untouched
+//	         of an assured connection -> untouched
+//	         RST|ACK with a sequence number -> untouched: a live connection's
+//	         RST|ACK, tracked -> untouched: refuses a SYN
+//	         to an allowed address -> untouched
+//	         else -> drop
 //
 // A bare RST is what a listening socket says to a segment that belongs to
-// nothing (RFC 9293, 3.10.7.2: sequence number from its ACK, so without ACK of
-// its own): it would tell an ACK, Maimon or SYN-ACK scan where a hidden port is.
-// A live connection resets with RST|ACK, and a port without a service refuses a
-// SYN with RST|ACK. So nothing that comes in for a hidden port is dropped as a
-// stray, and neither a connection that tracking has lost nor a SYN cookie can
-// suffer. FIN, NULL and XMAS probes a listening socket swallows by itself.
+// nothing (RFC 9293, 3.10.7.2: its sequence number is the ACK of the segment):
+// it would tell an ACK, Maimon or SYN-ACK scan where a hidden port is. What has
+// no ACK is answered by RST|ACK with sequence number 0, and by closed ports
+// only. So nothing that comes in for a hidden port is dropped as a stray, and
+// neither a connection that tracking has lost nor a SYN cookie can suffer.
 //
 // # Friends
 //
 //	talk     TCP data of an assured connection made by the peer, to a protected
-//	         port of this host -> remember (source, port) in heard for a minute
+//	         port of this host -> hear: remember (source, port) for a minute
 //
 // Then the service's next data to it makes the friend. Assured means that
 // tracking saw the handshake completed within the window, which takes our
@@ -99,10 +101,9 @@
 // banner that nobody answers, and anything UDP make no friend. Connection
 // accounting is not needed and not switched on.
 //
-// Friends of hidden and of public ports are kept in sets of their own
-// (friend_hidden, friend_public: by what the port was when they were learned)
-// so that the crowd at a public port leaves room for the others; a friend in
-// either is a friend. What is full learns nobody more.
+// Of the friends no more than half can be those of public ports, which stand in
+// crowd as well, so that a busy web site leaves room for the others. What is
+// full learns nobody more.
 //
 // # Changes
 //

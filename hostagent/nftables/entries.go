@@ -3,8 +3,10 @@ package nftables
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portsnare/portsnare"
@@ -71,7 +73,7 @@ const spare = 1024
 
 // fitting returns the entries for which there is room beside those that stand,
 // counted by set, the longest first.
-func fitting(entries []entry, standing map[string]int, size int) []entry {
+func fitting(entries []entry, standing map[string]int) []entry {
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.set, b.set), b.until.Compare(a.until), cmp.Compare(a.key, b.key))
 	})
@@ -79,8 +81,19 @@ func fitting(entries []entry, standing map[string]int, size int) []entry {
 		if !e.stands {
 			standing[e.set]++
 		}
-		return !e.stands && standing[e.set] > size-spare
+		return !e.stands && standing[e.set] > capacity(e.set)-spare
 	})
+}
+
+// capacity returns how many entries a set takes.
+func capacity(set string) int {
+	switch strings.TrimRight(set, "46") {
+	case friends:
+		return maxFriends
+	case crowd:
+		return maxCrowd
+	}
+	return maxSources
 }
 
 // ban returns the bans to be added: those wanted that are missing or run out too
@@ -110,7 +123,7 @@ func (t table) ban(have state, anew bool, now time.Time) []entry {
 			entries = append(entries, e)
 		}
 	}
-	return fitting(entries, standing, maxSources)
+	return fitting(entries, standing)
 }
 
 // soon returns until when an entry must reach now. One that is longer than the
@@ -130,8 +143,8 @@ func banEntry(source netip.Prefix, b banned) entry {
 	return e
 }
 
-// befriend returns the friends to be added, as ban does. One that was learned
-// when its port was of the other class stays where it is.
+// befriend returns the friends to be added, as ban does, and those of public
+// ports to the crowd as well.
 func (t table) befriend(have state, anew bool, now time.Time) []entry {
 	wanted := map[friend]time.Time{}
 	standing := map[string]int{}
@@ -139,8 +152,11 @@ func (t table) befriend(have state, anew bool, now time.Time) []entry {
 		if anew {
 			wanted[f] = until
 		} else {
-			standing[t.friendSet(f)]++
+			standing[familyOf(f.source.Addr()).set(friends)]++
 		}
+	}
+	if !anew {
+		maps.Copy(standing, have.crowd)
 	}
 	for _, want := range t.friends {
 		f := friend{want.Source, want.Port.Number}
@@ -150,22 +166,18 @@ func (t table) befriend(have state, anew bool, now time.Time) []entry {
 	}
 	var entries []entry
 	for f, until := range wanted {
-		if until.After(now) {
-			_, stands := have.friends[f]
-			entries = append(entries, entry{
-				set: t.friendSet(f), key: fmt.Sprintf("%s . %d", f.source.Addr(), f.port),
-				until: until, stands: stands && !anew,
-			})
+		if !until.After(now) {
+			continue
+		}
+		_, stands := have.friends[f]
+		e := entry{set: familyOf(f.source.Addr()).set(friends), key: f.key(), until: until, stands: stands && !anew}
+		entries = append(entries, e)
+		if t.public.Has(portsnare.Port{Protocol: portsnare.TCP, Number: f.port}) {
+			e.set = familyOf(f.source.Addr()).set(crowd)
+			entries = append(entries, e)
 		}
 	}
-	return fitting(entries, standing, maxPairs)
+	return fitting(entries, standing)
 }
 
-// friendSet returns where a friend belongs.
-func (t table) friendSet(f friend) string {
-	kind := friendPublic
-	if t.hidden.Has(portsnare.Port{Protocol: portsnare.TCP, Number: f.port}) {
-		kind = friendHidden
-	}
-	return familyOf(f.source.Addr()).set(kind)
-}
+func (f friend) key() string { return fmt.Sprintf("%s . %d", f.source.Addr(), f.port) }

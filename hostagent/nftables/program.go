@@ -28,15 +28,15 @@ var portSets = []string{trapTCP, trapUDP, baitTCP, hiddenTCP, publicTCP, reserve
 
 // The sets that exist once for each family, see [family.set].
 const (
-	allow        = "allow"
-	ban          = "ban"
-	hit          = "hit" // (source, protocol, port)
-	strike       = "strike"
-	heard        = "heard"         // (source, port) of a conversation in which the client spoke
-	friendHidden = "friend_hidden" // (source, port)
-	friendPublic = "friend_public"
-	grey         = "grey" // (address, source port, port) of a delayed SYN
-	hasty        = "hasty"
+	allow   = "allow"
+	ban     = "ban"
+	hit     = "hit" // (source, protocol, port)
+	strike  = "strike"
+	heard   = "heard"  // (source, port) of a conversation in which the client spoke
+	friends = "friend" // (source, port)
+	crowd   = "crowd"  // those of them that are friends of public ports
+	grey    = "grey"   // (address, source port, port) of a delayed SYN
+	hasty   = "hasty"
 )
 
 // How many entries a set takes. One that is full takes no more, and evicts
@@ -44,7 +44,9 @@ const (
 const (
 	maxHits    = 262144
 	maxSources = 65536
-	maxPairs   = 65536 // friends of hidden ports, friends of public ones, …
+	maxPairs   = 65536
+	maxCrowd   = 65536 // leaves as much room for friends of hidden ports
+	maxFriends = 2 * maxCrowd
 	allPorts   = 65536
 )
 
@@ -116,7 +118,7 @@ type table struct {
 	allow   []netip.Prefix
 	bans    []portsnare.Ban
 	friends []portsnare.Friend
-	hidden  portsnare.PortSet
+	public  portsnare.PortSet
 	traps   portsnare.PortSet // as numbers
 }
 
@@ -124,7 +126,7 @@ type table struct {
 func render(o portsnare.Order, opts Options) table {
 	t := table{
 		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
-		hidden: o.Hidden(), traps: numbers(o.Traps.Ports()),
+		public: o.Public, traps: numbers(o.Traps.Ports()),
 		chains: shared(o),
 	}
 	t.sets = []set{
@@ -164,8 +166,8 @@ func (f family) sets(slots int, allowed []netip.Prefix, opts Options) []set {
 		f.bans(),
 		memory(hit, addr+" . inet_proto . inet_service", opts.maxHits),
 		memory(heard, addr+" . inet_service", maxPairs),
-		memory(friendHidden, addr+" . inet_service", maxPairs),
-		memory(friendPublic, addr+" . inet_service", maxPairs),
+		memory(friends, addr+" . inet_service", maxFriends),
+		memory(crowd, addr+" . inet_service", maxCrowd),
 		memory(grey, addr+" . inet_service . inet_service", maxPairs),
 		memory(hasty, addr+" . inet_service . inet_service", maxPairs),
 	}

@@ -59,15 +59,11 @@ var (
 func shared(o portsnare.Order) []chain {
 	return []chain{
 		{"early", beforeTracking, []string{
+			families[0].banned(pureSYN, families[0].from("tcp dport")+" != @"+families[0].set(friends)+" "),
+			families[1].banned(pureSYN, families[1].from("tcp dport")+" != @"+families[1].set(friends)+" "),
 			"iif lo accept",
 			"meta nfproto ipv4 " + pureSYN + " goto syn4",
 			"meta nfproto ipv6 " + pureSYN + " goto syn6",
-		}},
-		{"friend", hook{}, []string{
-			forwarded + " accept",
-			"tcp dport @hidden_tcp accept",
-			"tcp dport @public_tcp accept",
-			"drop",
 		}},
 		{"late", afterTracking, []string{
 			"iif lo accept",
@@ -78,19 +74,30 @@ func shared(o portsnare.Order) []chain {
 		}},
 		{"stray", hook{}, stray(o.CloudFirewall)},
 		{"talk", hook{}, []string{
-			data + " ct direction original " + assured + " tcp dport @hidden_tcp goto talk_protected",
-			data + " ct direction original " + assured + " tcp dport @public_tcp goto talk_protected",
+			data + " ct direction original " + assured + " tcp dport @hidden_tcp goto hear",
+			data + " ct direction original " + assured + " tcp dport @public_tcp goto hear",
 		}},
-		{"talk_protected", hook{}, []string{
+		{"hear", hook{}, []string{
 			forwarded + " accept",
-			remember("add", heard, families[0].from("tcp dport"), families[0], heardTime),
-			remember("add", heard, families[1].from("tcp dport"), families[1], heardTime),
+			families[0].remember("add", heard, families[0].from("tcp dport"), heardTime),
+			families[1].remember("add", heard, families[1].from("tcp dport"), heardTime),
 		}},
 		{"leave", afterSourceNAT, leave(o.CloudFirewall)},
 		{"mute", hook{}, mute()},
-		{"answer_hidden", hook{}, befriend(friendHidden)},
-		{"answer_public", hook{}, befriend(friendPublic)},
+		{"answer_hidden", hook{}, befriend(friends)},
+		{"answer_public", hook{}, befriend(crowd, friends)},
 	}
+}
+
+// banned drops what a banned source begins, unless it is a friend. No ban of an
+// IPv4 address outlives its being allowed, but of a /64 a part may be. It comes
+// first, with the costly question last: most who ask are scanners.
+func (f family) banned(begins, unlessFriend string) string {
+	var unlessAllowed string
+	if f.mask != "" {
+		unlessAllowed = f.ip + " saddr != @" + f.set(allow) + " "
+	}
+	return begins + " " + f.source() + " @" + f.set(ban) + " " + unlessFriend + unlessAllowed + "fib daddr type local drop"
 }
 
 // stray drops TCP packets to a trap that belong to no conversation.
@@ -137,12 +144,17 @@ func mute() []string {
 	}
 }
 
-// befriend makes friends of the clients that spoke before.
-func befriend(kind string) []string {
+// befriend makes friends of the clients that spoke before, as long as there is
+// room in each of the sets.
+func befriend(kinds ...string) []string {
 	var rules []string
 	for _, f := range families {
 		pair := f.peer() + " . tcp sport"
-		rules = append(rules, pair+" @"+f.set(heard)+" "+remember("update", kind, pair, f, portsnare.FriendTime))
+		rule := pair + " @" + f.set(heard)
+		for _, kind := range kinds {
+			rule += " " + f.remember("update", kind, pair, portsnare.FriendTime)
+		}
+		rules = append(rules, rule)
 	}
 	return rules
 }
@@ -155,7 +167,7 @@ func (f family) peer() string   { return f.ip + " daddr" + f.mask }
 func (f family) from(rest string) string { return f.source() + " . " + rest }
 
 // remember adds a key to the family's set of a kind, or updates it.
-func remember(verb, kind, key string, f family, timeout time.Duration) string {
+func (f family) remember(verb, kind, key string, timeout time.Duration) string {
 	return fmt.Sprintf("%s @%s { %s timeout %s }", verb, f.set(kind), key, duration(timeout))
 }
 
@@ -181,7 +193,6 @@ func (f family) chains(o portsnare.Order, opts Options) []chain {
 	r := rules{family: f, policy: o.Policy, alarm: o.Alarm, cloud: o.CloudFirewall, group: opts.LogGroup}
 	all := []chain{
 		{f.set("syn"), hook{}, r.syn()},
-		{f.set("banned"), hook{}, r.banned()},
 		{f.set("trap"), hook{}, r.trap()},
 		{f.set("udp"), hook{}, r.udp()},
 		{f.set("strike"), hook{}, r.strike()},
@@ -204,29 +215,16 @@ func (r rules) guarded() bool { return r.alarm || r.policy.Delay }
 func (r rules) delays() bool { return r.policy.Delay && !r.alarm }
 
 func (r rules) syn() []string {
-	rules := []string{
-		r.source() + " @" + r.set(ban) + " goto " + r.set("banned"),
-		"tcp dport @trap_tcp goto " + r.set("trap"),
-	}
+	rules := []string{"tcp dport @trap_tcp goto " + r.set("trap")}
 	if r.guarded() {
 		rules = append(rules, "tcp dport @hidden_tcp goto "+r.set("hidden"))
 	}
 	return rules
 }
 
-func (r rules) banned() []string {
-	return append(r.friends("goto friend"),
-		r.ip+" saddr @"+r.set(allow)+" accept",
-		"fib daddr type local drop",
-	)
-}
-
-// friends deals with friends of the port.
-func (r rules) friends(verdict string) []string {
-	return []string{
-		r.from("tcp dport") + " @" + r.set(friendHidden) + " " + verdict,
-		r.from("tcp dport") + " @" + r.set(friendPublic) + " " + verdict,
-	}
+// friend deals with friends of the port.
+func (r rules) friend(verdict string) string {
+	return r.from("tcp dport") + " @" + r.set(friends) + " " + verdict
 }
 
 // untouched lets through what never concerns us.
@@ -239,8 +237,8 @@ func (r rules) untouched() []string {
 }
 
 func (r rules) trap() []string {
-	rules := append(r.untouched(), r.friends("drop")...) // what is a trap now was protected once
-	rules = append(rules, anySocket+" accept")           // to stray
+	rules := append(r.untouched(), r.friend("drop")) // what is a trap now was protected once
+	rules = append(rules, anySocket+" accept")       // to stray
 	return append(rules, r.count()...)
 }
 
@@ -249,8 +247,7 @@ func (r rules) trap() []string {
 // of a flow that is exempt from tracking.
 func (r rules) udp() []string {
 	rules := append([]string{
-		fmt.Sprintf("ct state new %s @%s %s saddr != @%s fib daddr type local drop",
-			r.source(), r.set(ban), r.ip, r.set(allow)),
+		r.banned("ct state new", ""),
 		"udp dport != @trap_udp accept",
 	}, r.untouched()...)
 	if r.cloud {
@@ -267,8 +264,8 @@ func (r rules) udp() []string {
 func (r rules) count() []string {
 	key := r.from("meta l4proto . th dport")
 	return []string{
-		key + " @" + r.set(hit) + " " + remember("update", hit, key, r.family, r.policy.Window) + " drop",
-		remember("add", hit, key, r.family, r.policy.Window) + " goto " + r.set("strike"),
+		key + " @" + r.set(hit) + " " + r.remember("update", hit, key, r.policy.Window) + " drop",
+		r.remember("add", hit, key, r.policy.Window) + " goto " + r.set("strike"),
 		"drop",
 	}
 }
@@ -299,20 +296,20 @@ func (r rules) filled(n int) string {
 
 func (r rules) fire() []string {
 	return []string{
-		remember("add", ban, r.source(), r.family, r.policy.BanMin) + " " + r.log(portsnare.LogBan),
+		r.remember("add", ban, r.source(), r.policy.BanMin) + " " + r.log(portsnare.LogBan),
 		"drop",
 	}
 }
 
 // hidden keeps strangers off the hidden ports.
 func (r rules) hidden() []string {
-	rules := append(r.untouched(), r.friends("accept")...)
+	rules := append(r.untouched(), r.friend("accept"))
 	if r.alarm {
 		return append(rules, "drop")
 	}
 	knock := r.ip + " saddr . tcp sport . tcp dport"
-	again := remember("update", hasty, knock, r.family, hastyTime)
-	first := remember("add", grey, knock, r.family, greyTime) + " " + remember("add", hasty, knock, r.family, hastyTime)
+	again := r.remember("update", hasty, knock, hastyTime)
+	first := r.remember("add", grey, knock, greyTime) + " " + r.remember("add", hasty, knock, hastyTime)
 	return append(rules,
 		knock+" @"+r.set(hasty)+" "+again+" drop",
 		knock+" @"+r.set(grey)+" goto "+r.set("retransmit"),

@@ -19,7 +19,8 @@ type state struct {
 	ports   map[string]portsnare.PortSet
 	nets    map[string][]netip.Prefix
 	bans    map[netip.Prefix]banned
-	friends map[friend]time.Time // until when; nil unless they were asked for
+	friends map[friend]time.Time // until when; empty unless they were asked for
+	crowd   map[string]int       // how many are in each of those sets; likewise
 
 	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
 	reservable bool              // the list can be written
@@ -46,10 +47,13 @@ type chainState struct {
 // isBans, isFriends and isContent sort our sets by who fills them: the kernel
 // and we, the same, we alone and those. Hits and strikes are many, and the
 // kernel's own.
-func isBans(set string) bool    { return strings.HasPrefix(set, ban) }
-func isFriends(set string) bool { return strings.HasPrefix(set, "friend") }
+func isBans(set string) bool { return strings.HasPrefix(set, ban) }
+func isFriends(set string) bool {
+	return strings.HasPrefix(set, friends) || strings.HasPrefix(set, crowd)
+}
+func isAllow(set string) bool { return strings.HasPrefix(set, allow) }
 func isContent(set string) bool {
-	return isBans(set) || strings.HasPrefix(set, allow) || slices.Contains(portSets, set)
+	return isBans(set) || isAllow(set) || slices.Contains(portSets, set)
 }
 
 // reaches reports whether what ends at until lasts to then, within the precision
@@ -169,11 +173,12 @@ func (s *state) take(name string, elements []element, now time.Time) (err error)
 			var addr netip.Addr
 			err = json.Unmarshal(e.Val, &addr)
 			s.bans[portsnare.BanPrefix(addr)] = banned{until, e.Counter.Packets, e.Counter.Bytes}
-		case friendHidden, friendPublic:
+		case friends:
 			var f friend
-			if f, err = e.friend(); until.After(s.friends[f]) {
-				s.friends[f] = until
-			}
+			f, err = e.friend()
+			s.friends[f] = until
+		case crowd:
+			s.crowd[name] = len(elements)
 		default:
 			port := portsnare.Port{Protocol: portsnare.TCP}
 			err = json.Unmarshal(e.Val, &port.Number)
