@@ -150,43 +150,39 @@ func ownConnections(w *world) netip.Addr {
 	return peer.Addr()
 }
 
-// ask sends a datagram from a port of the server's, has the peer answer, and
-// again when nobody waits for it any more.
-func (w *world) ask(from uint16, peer netip.AddrPort) {
+func resolver(w *world) netip.Addr {
+	return w.ask(53, 1021, 1022, 1023, 1024, 1025, 1026)
+}
+
+func timeServer(w *world) netip.Addr { return w.ask(123, 123) }
+
+// ask has a peer asked from each of some ports of the server's. He answers at
+// once, and again when nobody waits for it any more.
+func (w *world) ask(port uint16, from ...uint16) netip.Addr {
 	w.t.Helper()
+	peer := netip.AddrPortFrom(w.source(), port)
 	theirs, err := w.Scanner.ListenPacket("udp", peer.String())
 	w.check(err)
 	defer theirs.Close()
-	ours, err := w.Server.ListenPacket("udp", netip.AddrPortFrom(w.server, from).String())
-	w.check(err)
-	defer ours.Close()
-	w.check(ours.SetDeadline(time.Now().Add(10 * time.Second)))
-	_, err = ours.WriteTo([]byte("query"), net.UDPAddrFromAddrPort(peer))
-	w.check(err)
-	buf := make([]byte, 16)
-	_, asker, err := theirs.ReadFrom(buf)
-	w.check(err)
-	_, err = theirs.WriteTo([]byte("reply"), asker)
-	w.check(err)
-	_, _, err = ours.ReadFrom(buf)
-	w.check(err)
-	w.check(ours.Close())
-	_, err = theirs.WriteTo([]byte("reply"), asker)
-	w.check(err)
-}
-
-func resolver(w *world) netip.Addr {
-	peer := w.source()
-	for port := uint16(1021); port <= 1026; port++ {
-		w.ask(port, netip.AddrPortFrom(peer, 53))
+	w.check(theirs.SetDeadline(time.Now().Add(10 * time.Second)))
+	for _, port := range from {
+		ours, err := w.Server.ListenPacket("udp", netip.AddrPortFrom(w.server, port).String())
+		w.check(err)
+		w.check(ours.SetDeadline(time.Now().Add(10 * time.Second)))
+		_, err = ours.WriteTo([]byte("query"), net.UDPAddrFromAddrPort(peer))
+		w.check(err)
+		buf := make([]byte, 16)
+		_, asker, err := theirs.ReadFrom(buf)
+		w.check(err)
+		_, err = theirs.WriteTo([]byte("reply"), asker)
+		w.check(err)
+		_, _, err = ours.ReadFrom(buf)
+		w.check(err)
+		w.check(ours.Close())
+		_, err = theirs.WriteTo([]byte("reply"), asker)
+		w.check(err)
 	}
-	return peer
-}
-
-func timeServer(w *world) netip.Addr {
-	peer := w.source()
-	w.ask(123, netip.AddrPortFrom(peer, 123))
-	return peer
+	return peer.Addr()
 }
 
 // router answers what it cannot forward, true or not.

@@ -20,6 +20,7 @@ type Backend interface {
 	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
 	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
 	Bans(ctx context.Context) ([]portsnare.Ban, error)
+	Friends(ctx context.Context) ([]portsnare.Friend, error)
 	Flush(ctx context.Context) error
 }
 
@@ -46,10 +47,11 @@ func openNFTables() Backend { return nftables.New(nftables.Options{}) }
 // something.
 type noDefence struct{}
 
-func (noDefence) Set(context.Context, portsnare.Order) (bool, error) { return false, nil }
-func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error { return nil }
-func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)      { return nil, nil }
-func (noDefence) Flush(context.Context) error                        { return nil }
+func (noDefence) Set(context.Context, portsnare.Order) (bool, error)  { return false, nil }
+func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error  { return nil }
+func (noDefence) Friends(context.Context) ([]portsnare.Friend, error) { return nil, nil }
+func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)       { return nil, nil }
+func (noDefence) Flush(context.Context) error                         { return nil }
 
 // forEach runs a test for each variant and both families: at the same time,
 // except that a host has one variant of iptables.
