@@ -13,4 +13,7 @@ type Report struct {
 	Problem    string     `json:"problem,omitempty"`
 	Listening  PortSet    `json:"listening"` // ports with a local socket: no traps here
 	Bans       int        `json:"bans"`      // sources shut out now
+	// Full: memories of the kernel without room for everybody, by name ("hit4").
+	// Who finds none is not counted, and served.
+	Full []string `json:"full,omitempty"`
 }

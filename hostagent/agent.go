@@ -33,6 +33,8 @@ type Agent struct {
 	ledger    *ledger
 	orphans   map[source]bool   // bans in the kernel that nobody has told of yet
 	unsaved   <-chan time.Time  // fires when the ledger is to be saved; nil if it is
+	friends   friends           // those known, for the day when the kernel does not
+	full      []string          // memories of the kernel, when they were measured last
 	troubles  map[string]string // what does not work now, by log message
 }
 
@@ -51,6 +53,9 @@ func New(config Config) *Agent {
 	}
 	if config.Heartbeat == 0 {
 		config.Heartbeat = DefaultHeartbeat
+	}
+	if config.Remember == 0 {
+		config.Remember = DefaultRemember
 	}
 	if config.Controller == nil {
 		config.Controller = func() []netip.Addr { return nil }
@@ -103,10 +108,13 @@ func (a *Agent) receive(order portsnare.Order) {
 
 func (a *Agent) loop(ctx context.Context) {
 	defer a.saveBans()
+	defer a.rememberAtLast(ctx)
 	reconcile := time.NewTicker(a.config.Reconcile)
 	defer reconcile.Stop()
 	heartbeat := time.NewTicker(a.config.Heartbeat)
 	defer heartbeat.Stop()
+	remember := time.NewTicker(a.config.Remember)
+	defer remember.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,7 +127,10 @@ func (a *Agent) loop(ctx context.Context) {
 		case <-reconcile.C:
 			a.reconcile(ctx)
 		case <-heartbeat.C:
+			a.measure(ctx)
 			a.report()
+		case <-remember.C:
+			a.remember(ctx)
 		case <-a.unsaved:
 			a.saveBans()
 		}
@@ -156,6 +167,7 @@ func (a *Agent) describe() portsnare.Report {
 		Problem:   strings.Join(slices.Sorted(maps.Values(a.troubles)), "; "),
 		Listening: a.listening,
 		Bans:      len(a.ledger.active(now)),
+		Full:      a.full,
 	}
 	if a.armed != "" {
 		report.Generation = a.order.Generation

@@ -74,7 +74,7 @@ func TestStateThatIsNotUsable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				for _, file := range []string{orderFile, bansFile} {
+				for _, file := range []string{orderFile, bansFile, friendsFile} {
 					if err := os.WriteFile(filepath.Join(w.dir, file), []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
@@ -94,9 +94,15 @@ func TestStateThatIsNotUsable(t *testing.T) {
 
 func TestOrderRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*portsnare.Order){
-		"of another host":        func(o *portsnare.Order) { o.Host = "web-2" },
-		"that contradicts":       func(o *portsnare.Order) { o.Protected = o.Traps.Secret },
-		"that bans everybody":    func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{Source: netip.MustParsePrefix("0.0.0.0/0")}} },
+		"of another host":     func(o *portsnare.Order) { o.Host = "web-2" },
+		"that contradicts":    func(o *portsnare.Order) { o.Protected = o.Traps.Secret },
+		"that bans everybody": func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{Source: netip.MustParsePrefix("0.0.0.0/0")}} },
+		"that befriends everybody": func(o *portsnare.Order) {
+			o.Friends = []portsnare.Friend{{Source: netip.MustParsePrefix("0.0.0.0/0"), Port: parsePort("22/tcp")}}
+		},
+		"that befriends by UDP": func(o *portsnare.Order) {
+			o.Friends = []portsnare.Friend{{Source: nthSource(1), Port: parsePort("53/udp")}}
+		},
 		"that bans nobody known": func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{}} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,9 @@ func (a *Agent) restore(ctx context.Context) {
 	bans, err := LoadBans(a.config.Dir)
 	a.unusable(msgBansUnread, err)
 	a.keep(bans)
+	known, err := LoadFriends(a.config.Dir)
+	a.unusable(msgFriendsUnread, err)
+	a.friends.restore(known)
 	a.listen()
 	order, err := LoadOrder(a.config.Dir)
 	if err == nil {
@@ -47,6 +50,7 @@ func (a *Agent) take(ctx context.Context, order portsnare.Order) {
 	}
 	a.order = &order
 	a.keep(order.Bans)
+	a.friends.lost = a.friends.learn(order.Friends) || a.friends.lost
 	a.arm(ctx)
 }
 
@@ -59,6 +63,11 @@ func (a *Agent) check(order portsnare.Order) error {
 			return fmt.Errorf("%s is no source that can be banned", ban.Source)
 		}
 	}
+	for _, friend := range order.Friends {
+		if !bannable(friend.Source) || friend.Port.Protocol != portsnare.TCP {
+			return fmt.Errorf("%s cannot be a friend of %s", friend.Source, friend.Port)
+		}
+	}
 	return order.Validate()
 }
 
@@ -68,12 +77,16 @@ func (a *Agent) arm(ctx context.Context) {
 	if a.order == nil {
 		return
 	}
-	changed, err := a.config.Backend.Set(ctx, a.complete(*a.order))
+	digest := a.order.Digest()
+	changed, err := a.program(ctx)
+	if err == nil && changed && a.armed == digest {
+		a.friends.lost = true // who damaged one thing may have damaged more
+		_, err = a.program(ctx)
+	}
 	if a.trouble(msgNotArmed, err); err != nil {
 		a.armed = ""
 		return
 	}
-	digest := a.order.Digest()
 	switch {
 	case a.armed != digest:
 		a.config.Logger.Info(msgArmed, keyGeneration, a.order.Generation)
@@ -88,6 +101,19 @@ func (a *Agent) arm(ctx context.Context) {
 	if a.trouble(msgOrderUnsaved, err); err == nil {
 		a.saved = digest
 	}
+}
+
+// program has the present order programmed, and the friends if the kernel may
+// not know them.
+func (a *Agent) program(ctx context.Context) (changed bool, err error) {
+	order := a.complete(*a.order)
+	order.Friends = nil
+	if a.friends.lost {
+		order.Friends = a.friends.current(time.Now())
+	}
+	changed, err = a.config.Backend.Set(ctx, order)
+	a.friends.lost = a.friends.lost && err != nil
+	return changed, err
 }
 
 // complete adds to an order what only the host knows: whom it must never shut

@@ -20,6 +20,19 @@ type Backend interface {
 	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
 }
 
+// Befriender is a [Backend] that learns friends. Those of an order are added by
+// Set where they are missing.
+type Befriender interface {
+	// Friends returns the friends that the kernel knows.
+	Friends(ctx context.Context) ([]portsnare.Friend, error)
+}
+
+// Bounded is a [Backend] that knows which memories of the kernel are full.
+type Bounded interface {
+	// Full returns their names, sorted.
+	Full(ctx context.Context) ([]string, error)
+}
+
 // Link connects the agent with its controller.
 type Link interface {
 	// Run calls onOrder with each order, one at a time, until ctx ends.
@@ -57,12 +70,15 @@ type Config struct {
 
 	Logger *slog.Logger
 
-	Reconcile time.Duration // between two looks at the kernel; 10 s if 0
+	Reconcile time.Duration // between two looks at the kernel; 3 s if 0
 	Heartbeat time.Duration // between two reports when nothing happens; 30 s if 0
+	Remember  time.Duration // between two looks at the friends, to save them; 5 min if 0
 }
 
-// Defaults of a [Config].
+// Defaults of a [Config]. A look at the kernel that finds everything in order
+// takes some 5 ms of one processor.
 const (
-	DefaultReconcile = 10 * time.Second
+	DefaultReconcile = 3 * time.Second
 	DefaultHeartbeat = 30 * time.Second
+	DefaultRemember  = 5 * time.Minute
 )

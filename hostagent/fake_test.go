@@ -1,6 +1,7 @@
 package hostagent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -24,10 +25,12 @@ func (f *fence) pass() { f.n.Add(1) }
 // fakeKernel is a Backend that remembers.
 type fakeKernel struct {
 	*fence
-	order portsnare.Order
-	bans  map[source]time.Time
-	sets  int
-	err   error // of Set
+	order   portsnare.Order
+	bans    map[source]time.Time
+	friends map[pair]time.Time
+	full    []string
+	sets    int
+	err     error // of Set
 }
 
 func (k *fakeKernel) Set(_ context.Context, order portsnare.Order) (bool, error) {
@@ -43,7 +46,23 @@ func (k *fakeKernel) Set(_ context.Context, order portsnare.Order) (bool, error)
 			k.bans[b.Source] = b.Until
 		}
 	}
+	for _, f := range order.Friends {
+		if p := (pair{f.Source, f.Port}); k.friends[p].Before(f.Until) {
+			k.friends[p] = f.Until
+		}
+	}
 	return changed, nil
+}
+
+func (k *fakeKernel) Friends(context.Context) ([]portsnare.Friend, error) {
+	k.pass()
+	known := friends{until: k.friends}
+	return known.current(time.Now()), nil
+}
+
+func (k *fakeKernel) Full(context.Context) ([]string, error) {
+	k.pass()
+	return k.full, nil
 }
 
 func (k *fakeKernel) Bans(context.Context) ([]portsnare.Ban, error) {
@@ -121,10 +140,12 @@ type world struct {
 	t         *testing.T
 	dir       string
 	kernel    *fakeKernel
+	log       *bytes.Buffer
 	link      *fakeLink
 	sightings *fakeSightings
 	listening portsnare.PortSet
 	gateways  []netip.Addr
+	plain     bool // the backend can only do what it must
 	stop      func() error
 }
 
@@ -132,7 +153,7 @@ type world struct {
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir}
+		w := &world{t: t, dir: dir, log: new(bytes.Buffer)}
 		w.kernel = w.newKernel()
 		test(t, w)
 		if w.stop != nil {
@@ -141,21 +162,32 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
+// loseEverything is what an administrator does to a kernel.
+func (k *fakeKernel) loseEverything() {
+	k.order = portsnare.Order{}
+	clear(k.bans)
+	clear(k.friends)
+}
+
 func (w *world) newKernel() *fakeKernel {
-	return &fakeKernel{fence: &w.fence, bans: make(map[source]time.Time)}
+	return &fakeKernel{fence: &w.fence, bans: make(map[source]time.Time), friends: make(map[pair]time.Time)}
 }
 
 // start starts an agent, as after a boot: link and sightings are new.
 func (w *world) start() {
 	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order)}
 	w.sightings = &fakeSightings{seen: make(chan portsnare.Sighting), err: make(chan error)}
+	var backend Backend = w.kernel
+	if w.plain {
+		backend = struct{ Backend }{w.kernel}
+	}
 	agent := New(Config{
 		Host: "web-1", Dir: w.dir, Version: "test", Program: "fake",
-		Backend: w.kernel, Link: w.link, Sightings: w.sightings,
+		Backend: backend, Link: w.link, Sightings: w.sightings,
 		Listening:  func() (portsnare.PortSet, error) { w.pass(); return w.listening, nil },
 		Gateways:   func() ([]netip.Addr, error) { w.pass(); return w.gateways, nil },
 		Controller: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("203.0.113.5")} },
-		Logger:     slog.New(slog.DiscardHandler),
+		Logger:     slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)

@@ -15,9 +15,10 @@ import (
 
 // The files below the state directory. Each is a secret.
 const (
-	tokenFile = "token"
-	orderFile = "order.json"
-	bansFile  = "bans.json"
+	tokenFile   = "token"
+	orderFile   = "order.json"
+	bansFile    = "bans.json"
+	friendsFile = "friends.json"
 )
 
 // SaveToken stores the token with which the host joined, and makes the state
@@ -66,9 +67,20 @@ func LoadBans(dir string) (bans []portsnare.Ban, err error) {
 	return bans, err
 }
 
+// LoadFriends returns the friends that were known last. Where there are none the
+// error is of kind NotFound.
+func LoadFriends(dir string) (friends []portsnare.Friend, err error) {
+	err = load(dir, friendsFile, &friends)
+	return friends, err
+}
+
 func saveOrder(dir string, order portsnare.Order) error { return save(dir, orderFile, order) }
 
 func saveBans(dir string, bans []portsnare.Ban) error { return save(dir, bansFile, bans) }
+
+func saveFriends(dir string, friends []portsnare.Friend) error {
+	return save(dir, friendsFile, friends)
+}
 
 func load(dir, name string, value any) error {
 	path := filepath.Join(dir, name)

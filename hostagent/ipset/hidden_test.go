@@ -43,7 +43,9 @@ func (w *world) paced(from netip.Addr, port uint16, gaps ...time.Duration) int {
 	w.t.Helper()
 	for range 20 {
 		srcPort := uint16(w.srcPort.Add(1))
-		ours := func(p netlab.Packet) bool { return p.Src == from && p.SrcPort == srcPort || p.Dst == from && p.DstPort == srcPort }
+		ours := func(p netlab.Packet) bool {
+			return p.Src == from && p.SrcPort == srcPort || p.Dst == from && p.DstPort == srcPort
+		}
 		for _, gap := range append([]time.Duration{0}, gaps...) {
 			time.Sleep(gap) // time itself is what is tested
 			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})

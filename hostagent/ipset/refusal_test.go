@@ -84,6 +84,8 @@ func (w *world) refusals(order portsnare.Order) map[string]error {
 	w.check(w.Server.Do(func() error {
 		_, errs["Set"] = w.b.Set(ctx, order)
 		_, errs["Bans"] = w.b.Bans(ctx)
+		_, errs["Friends"] = w.b.Friends(ctx)
+		_, errs["Full"] = w.b.Full(ctx)
 		errs["Ban"] = w.b.Ban(ctx, netip.MustParsePrefix("198.51.100.7/32"), time.Now().Add(time.Hour))
 		errs["Check"] = w.b.Check(ctx)
 		errs["Flush"] = w.b.Flush(ctx)
@@ -141,7 +143,7 @@ func TestUnreadableTable(t *testing.T) {
 	w.output("nft", "add rule ip raw PREROUTING ct state vmap { new : accept }")
 	before := w.output("nft", "list", "ruleset")
 	for name, err := range w.refusals(order) {
-		if name == "Ban" || name == "Bans" { // need no table
+		if name == "Ban" || name == "Bans" || name == "Friends" || name == "Full" { // need no table
 			continue
 		}
 		if !errors.Is(err, portsnare.Conflict) || portsnare.HintOf(err) == "" {

@@ -69,10 +69,13 @@ func (s state) foreignReserved() portsnare.PortSet {
 	return s.reserved.Minus(ours.Minus(s.contents[reserved].ports).Union(s.lost))
 }
 
-// readable reports whether the content of one of our sets is worth reading.
-// What the kernel remembers for itself is many.
-func readable(set string) bool {
-	return !slices.ContainsFunc([]string{"hit", "strike", "friend_", heard, spoken}, func(kind string) bool {
+// readable reports whether the content of one of our sets is worth reading
+// before every change. What the kernel remembers for itself is many.
+func readable(set string) bool { return isBans(set) || !isMemory(set) }
+
+// isMemory reports whether the kernel fills a set of ours by itself.
+func isMemory(set string) bool {
+	return slices.ContainsFunc([]string{"hit", "strike", "ban", "friend_", heard, spoken}, func(kind string) bool {
 		return strings.HasPrefix(set, prefix+kind)
 	})
 }

@@ -3,6 +3,7 @@ package ipset
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,9 +184,15 @@ func TestFullMemory(t *testing.T) {
 			const buckets = 64
 			w := newWorld(t, f, Options{hitBuckets: buckets})
 			w.set(w.order("1001-1009/tcp", ""))
+			if got := w.full(); len(got) > 0 {
+				t.Errorf("full before the flood: %v", got)
+			}
 			w.flood(1001, 100*buckets)
 			w.flood(1001, 100*buckets)
 			w.flood(1001, 100*buckets)
+			if want := []string{"hit" + familyOf(w.server).digit}; !slices.Equal(w.full(), want) {
+				t.Errorf("full after the flood: %v, want %v", w.full(), want)
+			}
 			slot := familyOf(w.server).slot
 			if got := strings.Count(w.output("ipset", "save", slot(1)), "add "); got == 0 || got > buckets*perBucket {
 				t.Errorf("%d sources with a strike, want 1 to %d", got, buckets*perBucket)
@@ -201,6 +208,15 @@ func TestFullMemory(t *testing.T) {
 			w.wantBanned(late, false)
 		})
 	}
+}
+
+func (w *world) full() (full []string) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) (err error) {
+		full, err = w.b.Full(ctx)
+		return err
+	})
+	return full
 }
 
 // flood sends one SYN to a trap from each of many forged sources.
