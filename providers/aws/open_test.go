@@ -156,7 +156,7 @@ func TestNoCredentialsEndsSoon(t *testing.T) {
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://"+mute.Addr().String())
 	f, err := aws.Open(context.Background(), aws.Options{GroupID: l.group, Mark: mark})
 	noError(t, err)
-	f.SetTimeout(50 * time.Millisecond)
+	f.SetTimeout(500 * time.Millisecond)
 	_, err = f.Rules(context.Background())
 	wantError(t, err, portsnare.Denied, "", hintCredentials)
 }
