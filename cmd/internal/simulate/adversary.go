@@ -101,3 +101,15 @@ func mean(values []float64) (m, low, high float64) {
 	half := 1.959964 * math.Sqrt((squares/n-m*m)/(n-1))
 	return m, m - half, m + half
 }
+
+// trapMap returns the traps, and whether each fires.
+func trapMap(traps Traps) map[int]bool {
+	fires := make(map[int]bool, len(traps.Firing)+len(traps.Bait))
+	for _, p := range traps.Firing {
+		fires[p] = true
+	}
+	for _, p := range traps.Bait {
+		fires[p] = false
+	}
+	return fires
+}

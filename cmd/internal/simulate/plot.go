@@ -80,8 +80,8 @@ func rotationPlot(o Options) (*plot.Plot, error) {
 	logarithmic(p)
 	for i, share := range []float64{0, 0.5, placement.MaxKeep} {
 		var curve line
-		for seconds := 60.0; seconds <= 1<<17; seconds *= 2 {
-			cell, err := o.learner(Learning{Seconds: seconds, Addresses: learnAddresses}, share)
+		for seconds := 75.0; seconds <= 1<<17; seconds *= 4 {
+			cell, err := o.learner(Learning{Seconds: seconds, Addresses: learnAddresses}, share, max(1, o.Runs/20))
 			if err != nil {
 				return nil, err
 			}

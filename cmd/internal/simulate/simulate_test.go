@@ -215,21 +215,19 @@ func TestReportIsTheSameForTheSameSeed(t *testing.T) {
 // an address for every strike there is finds the port.
 func TestLearner(t *testing.T) {
 	o := options(t, 58)
-	o.Runs = 50 * 400
-	share := func(every float64, addresses int, keep float64) Cell {
-		c, err := o.learner(Learning{Seconds: every, Addresses: addresses}, keep)
+	share := func(every float64, addresses int, keep float64, runs int) Cell {
+		c, err := o.learner(Learning{Seconds: every, Addresses: addresses}, keep, runs)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	still, moving, kept := share(0, 80, 0), share(300, 80, 0), share(300, 80, placement.MaxKeep)
+	still, moving, kept := share(0, 80, 0, 400), share(300, 80, 0, 400), share(300, 80, placement.MaxKeep, 400)
 	t.Logf("never %.3f, every 5 minutes %.3f, keeping 0.8 %.3f", still.Share, moving.Share, kept.Share)
 	if still.Low <= moving.High {
 		t.Errorf("traps that never move: %.3f, that move every 5 minutes: %.3f, want clearly less", still.Share, moving.Share)
 	}
-	o.Runs = 50 * 5
-	if all := share(0, 1000, 0); all.Share != 1 {
+	if all := share(0, 1000, 0, 5); all.Share != 1 {
 		t.Errorf("with 1,000 addresses: %.3f, want 1", all.Share)
 	}
 }
