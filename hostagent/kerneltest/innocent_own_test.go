@@ -114,6 +114,6 @@ func TestSimultaneousOpen(t *testing.T) {
 		if got := w.hits(peer.Addr()); len(got) > 0 {
 			t.Errorf("hits, want none: %v", got)
 		}
-		w.record("Innocents", "simultaneous open from a trap port", "not banned, served")
+		w.record("Innocents", "simultaneous open from a trap port", "no hit")
 	})
 }
