@@ -123,13 +123,11 @@ func (r rules) syn() []string {
 	return rules
 }
 
-// banned spares friends and whoever is allowed.
+// banned spares friends and whoever is allowed. Most of what a scanner sends goes
+// to no protected port, and is decided by the first rule.
 func (r rules) banned() []string {
-	var rules []string
-	for _, friend := range r.friends("RETURN") {
-		rules = append(rules, in(protectedTCP, "dst")+" "+friend)
-	}
-	return append(rules, notIn(r.set("allow"), "src")+" "+toUs+" -j DROP")
+	drop := notIn(r.set("allow"), "src") + " " + toUs + " -j DROP"
+	return slices.Concat([]string{notIn(protectedTCP, "dst") + " " + drop}, r.friends("RETURN"), []string{drop})
 }
 
 // friends sends the SYN of a friend of its port to a target.
