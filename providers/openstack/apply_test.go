@@ -2,6 +2,7 @@ package openstack_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -193,6 +194,20 @@ func TestApplyRaces(t *testing.T) {
 			t.Errorf("done %+v, want only the one that was not gone", done)
 		}
 	})
+}
+
+// Somebody who may write to every project would make rules in his own, if they
+// did not name that of the group.
+func TestApplyNamesTheProject(t *testing.T) {
+	l := newLab(t)
+	l.reach(dual(t, "5/tcp"))
+	var asked struct {
+		Rules []rules.SecGroupRule `json:"security_group_rules"`
+	}
+	noError(t, json.Unmarshal(l.line.posted(), &asked))
+	if len(asked.Rules) != 2 || asked.Rules[0].ProjectID != l.project || asked.Rules[1].ProjectID != l.project {
+		t.Errorf("asked for %+v, want two rules of %s", asked.Rules, l.project)
+	}
 }
 
 // A rule for every protocol that a human gave our mark is told as two, and goes

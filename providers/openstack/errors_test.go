@@ -78,8 +78,8 @@ func TestErrorsOfNeutron(t *testing.T) {
 			if hint := portsnare.HintOf(err); tt.hint == "" && hint != "" {
 				t.Errorf("hint %q, want none", hint)
 			}
-			if got := portsnare.RetryAfterOf(err); got != tt.after {
-				t.Errorf("RetryAfter %s, want %s", got, tt.after)
+			if e, ok := errors.AsType[*portsnare.Error](err); !ok || e.RetryAfter != tt.after {
+				t.Errorf("error %+v, want RetryAfter %s", e, tt.after)
 			}
 			if got := writes(l.line.made(before)); len(got) != 1 || done.Writes != 0 {
 				t.Errorf("writes %v, done %+v; want one, and nothing done: retrying is the caller's", got, done)

@@ -20,6 +20,7 @@ type line struct {
 
 	mu       sync.Mutex
 	calls    []string // method and path
+	post     []byte   // the last body with that method
 	troubles []*providertest.Trouble
 	past     *answer // of the group, for so many lists
 	lists    int
@@ -65,6 +66,9 @@ func (l *line) answer(r *http.Request, body []byte) answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, r.Method+" "+r.URL.Path)
+	if r.Method == http.MethodPost {
+		l.post = body
+	}
 	if l.instead != nil {
 		if a := l.instead(r); a != nil {
 			return *a
@@ -167,6 +171,13 @@ func (l *line) replace(instead func(*http.Request) *answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.instead = instead
+}
+
+// posted returns what was last asked to be made.
+func (l *line) posted() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.post
 }
 
 // made returns the calls from the nth on, reads too.
