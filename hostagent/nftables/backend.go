@@ -77,7 +77,11 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	want := render(order, b.opts)
+	forwards, err := forwarding()
+	if err != nil {
+		return false, err
+	}
+	want := render(order, b.opts, forwards)
 	have, err := b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) && len(order.Friends) > 0 })
 	if err == nil && !have.fits(want) {
 		have, err = b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) })

@@ -229,21 +229,31 @@ func TestFriendsAreRestored(t *testing.T) {
 }
 
 // TestFriendOfWhatBecameATrap: he knocks where he was served a minute ago, and
-// that is no hit; but a trap is a trap, and nothing answers.
+// that is no hit, whether the service is still there or not; but a trap is a
+// trap, and nothing answers.
 func TestFriendOfWhatBecameATrap(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		order := w.friendly()
+		friend, other := w.source(2), w.source(3)
+		order.Friends = []portsnare.Friend{
+			{Source: portsnare.BanPrefix(friend), Port: tcp(1001), Until: time.Now().Add(time.Hour)},
+		}
 		w.set(order)
-		friend := w.source(2)
 		w.converse(friend, hiddenPort, 1)
 		order.Protected = portSet(t, "22/tcp,443/tcp")
 		order.Traps.Secret = portSet(t, "1001-1009/tcp,2222/tcp")
 		order.Policy.Strikes = 1
 		w.set(order)
 		w.wantOpen(friend, hiddenPort, false)
+		w.wantOpen(friend, 1001, false)
+		if got := len(w.answers(friend, 1001)); got > 0 {
+			t.Errorf("the trap gave %d answers, want none", got)
+		}
 		w.noStrikes()
 		w.wantBanned(friend, false)
-		w.syn(friend, 1001)
-		w.wantOpen(friend, hiddenPort, false)
+		w.syn(other, 1001)
+		w.wantBanned(other, true)
+		w.syn(friend, 1002)
+		w.wantBanned(friend, true)
 	})
 }

@@ -152,6 +152,20 @@ func TestDelayRefusesScanners(t *testing.T) {
 	})
 }
 
+// TestDelayOfFlood: when there is no room to remember who has to knock twice,
+// nobody has to.
+func TestDelayOfFlood(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.set(w.delayed())
+		w.flood(hiddenPort, maxPairs-1)
+		late := w.source(3)
+		w.knock(w.source(2), 5000)
+		w.wantAccepted(w.source(2), 0)
+		w.knock(late, 5000)
+		w.wantAccepted(late, 1)
+	})
+}
+
 // TestStraysToHiddenPort: nothing but a SYN is answered, or any scan but a SYN
 // scan would find the port.
 func TestStraysToHiddenPort(t *testing.T) {

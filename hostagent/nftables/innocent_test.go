@@ -5,10 +5,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -165,7 +167,8 @@ func TestSimultaneousOpen(t *testing.T) {
 	})
 }
 
-// TestForwarded: what the host only forwards is none of our business, nor is a
+// TestForwarded: what the host only forwards is none of our business, even from
+// a banned source, nor is a
 // flow whose source it translates to a trap port.
 func TestForwarded(t *testing.T) {
 	w := newWorld(t, ipv4, Options{})
@@ -176,14 +179,22 @@ func TestForwarded(t *testing.T) {
 	w.check(inner.Addr(netlab.Eth0, guest))
 	w.check(inner.DefaultRoute(gateway.Addr(), guest.Addr()))
 	w.check(w.Cloud.Route(guest.Masked(), w.server))
-	w.check(w.Server.Forward())
 	peer := netip.AddrPortFrom(w.source(50), 8080)
 	w.peer(w.Scanner, peer)
 	w.output("iptables", "-t", "nat", "-A", "POSTROUTING", "-p", "tcp", "-d", peer.Addr().String(),
 		"-j", "MASQUERADE", "--to-ports", "1001")
-	w.set(w.order("1001-1009/tcp", ""))
-
+	order := w.order("1001-1009/tcp", "")
 	source := w.source(2)
+	order.Bans = []portsnare.Ban{{Source: portsnare.BanPrefix(source), Until: time.Now().Add(time.Hour)}}
+	if _, err := os.Stat("/proc/sys/net/bridge/bridge-nf-call-iptables"); err == nil {
+		w.check(w.Server.Sysctl("net.bridge.bridge-nf-call-iptables", "0"))
+	}
+	w.set(order)
+	w.check(w.Server.Forward())
+	if !w.set(order) {
+		t.Error("that the host routes now changed nothing")
+	}
+
 	for port := uint16(1001); port <= 1004; port++ {
 		w.check(w.Scanner.Send(netlab.Packet{Src: source, SrcPort: 30000, Dst: guest.Addr(), DstPort: port, Flags: netlab.SYN}))
 	}

@@ -122,12 +122,13 @@ type table struct {
 	traps   portsnare.PortSet // as numbers
 }
 
-// render says what an order means in the language of the kernel.
-func render(o portsnare.Order, opts Options) table {
+// render says what an order means in the language of the kernel, on a host that
+// forwards packets of some families.
+func render(o portsnare.Order, opts Options, forwards [len(families)]bool) table {
 	t := table{
 		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
 		public: o.Public, traps: numbers(o.Traps.Ports()),
-		chains: shared(o),
+		chains: shared(o, forwards),
 	}
 	t.sets = []set{
 		ports(trapTCP, o.Traps.Ports().Of(portsnare.TCP)),
@@ -137,9 +138,9 @@ func render(o portsnare.Order, opts Options) table {
 		ports(publicTCP, o.Public.Of(portsnare.TCP)),
 		ports(reserved, portsnare.PortSet{}), // see reserve
 	}
-	for _, f := range families {
+	for i, f := range families {
 		t.sets = append(t.sets, f.sets(slots(o.Policy), t.allow, opts)...)
-		t.chains = append(t.chains, f.chains(o, opts)...)
+		t.chains = append(t.chains, f.chains(o, opts, forwards[i])...)
 	}
 	return t
 }

@@ -56,11 +56,11 @@ var (
 )
 
 // shared returns the chains that serve both families.
-func shared(o portsnare.Order) []chain {
+func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
 	return []chain{
 		{"early", beforeTracking, []string{
-			families[0].banned(pureSYN, families[0].from("tcp dport")+" != @"+families[0].set(friends)+" "),
-			families[1].banned(pureSYN, families[1].from("tcp dport")+" != @"+families[1].set(friends)+" "),
+			families[0].banned(pureSYN, families[0].from("tcp dport")+" != @"+families[0].set(friends)+" ", forwards[0]),
+			families[1].banned(pureSYN, families[1].from("tcp dport")+" != @"+families[1].set(friends)+" ", forwards[1]),
 			"iif lo accept",
 			"meta nfproto ipv4 " + pureSYN + " goto syn4",
 			"meta nfproto ipv6 " + pureSYN + " goto syn6",
@@ -90,14 +90,16 @@ func shared(o portsnare.Order) []chain {
 }
 
 // banned drops what a banned source begins, unless it is a friend. No ban of an
-// IPv4 address outlives its being allowed, but of a /64 a part may be. It comes
-// first, with the costly question last: most who ask are scanners.
-func (f family) banned(begins, unlessFriend string) string {
-	var unlessAllowed string
+// IPv4 address outlives its being allowed, but of a /64 a part may be.
+func (f family) banned(begins, unlessFriend string, forwards bool) string {
+	rule := begins + " " + f.source() + " @" + f.set(ban) + " " + unlessFriend
 	if f.mask != "" {
-		unlessAllowed = f.ip + " saddr != @" + f.set(allow) + " "
+		rule += f.ip + " saddr != @" + f.set(allow) + " "
 	}
-	return begins + " " + f.source() + " @" + f.set(ban) + " " + unlessFriend + unlessAllowed + "fib daddr type local drop"
+	if forwards {
+		rule += "fib daddr type local "
+	}
+	return rule + "drop"
 }
 
 // stray drops TCP packets to a trap that belong to no conversation.
@@ -182,15 +184,16 @@ func duration(d time.Duration) string {
 // rules writes the chains of one family.
 type rules struct {
 	family
-	policy portsnare.Policy
-	alarm  bool
-	cloud  bool
-	group  uint16
+	policy   portsnare.Policy
+	alarm    bool
+	cloud    bool
+	forwards bool
+	group    uint16
 }
 
 // chains returns the family's chains.
-func (f family) chains(o portsnare.Order, opts Options) []chain {
-	r := rules{family: f, policy: o.Policy, alarm: o.Alarm, cloud: o.CloudFirewall, group: opts.LogGroup}
+func (f family) chains(o portsnare.Order, opts Options, forwards bool) []chain {
+	r := rules{family: f, policy: o.Policy, alarm: o.Alarm, cloud: o.CloudFirewall, forwards: forwards, group: opts.LogGroup}
 	all := []chain{
 		{f.set("syn"), hook{}, r.syn()},
 		{f.set("trap"), hook{}, r.trap()},
@@ -247,7 +250,7 @@ func (r rules) trap() []string {
 // of a flow that is exempt from tracking.
 func (r rules) udp() []string {
 	rules := append([]string{
-		r.banned("ct state new", ""),
+		r.banned("ct state new", "", r.forwards),
 		"udp dport != @trap_udp accept",
 	}, r.untouched()...)
 	if r.cloud {

@@ -111,6 +111,7 @@ func (t table) after(have state) state {
 // each case is one directory.
 func TestScripts(t *testing.T) {
 	opts := New(Options{}).opts
+	forwards := [len(families)]bool{false, true}
 	first := sample(t)
 	second := sample(t) // rotated: 24 becomes protected, 23 fires, 443/tcp is given up
 	second.Generation = 8
@@ -132,7 +133,7 @@ func TestScripts(t *testing.T) {
 	longer := sample(t) // the second ban is prolonged, the first lifted, a friend kept for longer
 	longer.Bans[1].Until, longer.Friends[0].Until = noon.Add(2*time.Hour), noon.Add(3*time.Hour)
 	longer.Allow = append(longer.Allow, netip.MustParsePrefix("198.51.100.0/29"))
-	armed := func(o portsnare.Order) state { return render(o, opts).after(bare()) }
+	armed := func(o portsnare.Order) state { return render(o, opts, forwards).after(bare()) }
 	other := armed(first) // made by another version of ours
 	other.sets["hit4"] = "01234567"
 
@@ -153,7 +154,7 @@ func TestScripts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			golden(t, test.name, changes(test.have, render(test.want, opts), noon))
+			golden(t, test.name, changes(test.have, render(test.want, opts, forwards), noon))
 		})
 	}
 	t.Run("flush", func(t *testing.T) { golden(t, "flush", removal(armed(first))) })
@@ -234,7 +235,7 @@ func TestParseReserved(t *testing.T) {
 
 func TestNothingToDo(t *testing.T) {
 	opts := New(Options{}).opts
-	want := render(sample(t), opts)
+	want := render(sample(t), opts, [len(families)]bool{})
 	if s := changes(want.after(bare()), want, noon); !s.empty() {
 		t.Errorf("script from the wanted state: %+v, want none", s)
 	}
