@@ -35,6 +35,15 @@ func (l Limits) Budget(foreign []Rule, sources ...Source) int {
 	return budget
 }
 
+// Used returns how many of Rules the given rules are: of the fuller IP family
+// where each counts for itself.
+func (l Limits) Used(rules []Rule) int {
+	if l.PerFamily {
+		return max(countFamily(rules, 32), countFamily(rules, 128))
+	}
+	return count(rules)
+}
+
 // countFamily counts the rules of one family; a rule without a prefix counts
 // in both (https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html,
 // checked 2026-11-21).

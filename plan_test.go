@@ -153,6 +153,21 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+func TestUsed(t *testing.T) {
+	rules := []Rule{
+		{ID: "1", Opening: opening(t, "22/tcp", anyV4)},
+		{ID: "2", Opening: opening(t, "22/tcp", anyV6)},
+		{ID: "2", Opening: opening(t, "22/udp", anyV6)}, // the same rule admits both
+		{ID: "3", Opening: opening(t, "23/tcp", anyV6)},
+		{ID: "4", Opening: opening(t, "80/tcp", Source{})}, // counts in both families
+	}
+	for limits, want := range map[Limits]int{{PerFamily: true}: 3, {}: 4, {Folds: true}: 4} {
+		if got := limits.Used(rules); got != want {
+			t.Errorf("%+v: %d used, want %d", limits, got, want)
+		}
+	}
+}
+
 func TestOpenPorts(t *testing.T) {
 	rules := []Rule{
 		{Opening: opening(t, "22/tcp", anyV4)},

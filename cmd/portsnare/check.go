@@ -1,43 +1,91 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 )
 
 func newCheck(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "check",
-		Short: "Check the configuration",
+		Use:   "check [GROUP]",
+		Short: "Check the configuration, and with --online the clouds",
 		Long: `Check reads the configuration and names everything that is wrong with it, each
-problem with its place. It touches neither network nor kernel.`,
+problem with its place. It touches neither network nor kernel.
+
+With --online it goes on to ask each cloud, or that of one group: whether the
+credential works and may do all that is needed, how many rules the firewall can
+hold, what it is attached to, whether rules of others admit every protected port,
+and how a rotation would go. It changes nothing. What a cloud does not let be known
+is unknown, and no failure.`,
 	}
 	asJSON := cli.JSONFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	online := c.Flags().Bool("online", false, "ask the clouds too")
+	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := a.load()
 		problems, found := errors.AsType[config.Problems](err)
 		if err != nil && !(found && *asJSON) {
 			return err
 		}
-		return errors.Join(cli.Print(c, *asJSON, newCheckAnswer(a.path(), cfg, problems)), err)
+		answer := newCheckAnswer(a.path(), cfg, problems)
+		switch {
+		case len(args) > 0 && !*online:
+			return cli.Misuse(errors.New("a group is checked with --online: want that too"))
+		case err == nil && *online:
+			if err = answer.goOnline(c.Context(), cfg, args); err != nil && len(answer.Online) == 0 {
+				return err
+			}
+		}
+		return errors.Join(cli.Print(c, *asJSON, answer), err)
 	}
 	return c
+}
+
+// goOnline examines the groups named, or all, and returns an error that says
+// in which of them there are problems.
+func (a *checkAnswer) goOnline(ctx context.Context, cfg config.Config, names []string) error {
+	groups, err := groupsOf(cfg, names)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range groups {
+		found := examine(ctx, g)
+		a.Online = append(a.Online, found)
+		if n := found.problems(); n > 0 {
+			a.OK = false
+			errs = append(errs, &portsnare.Error{Kind: portsnare.Conflict, Op: "check", Subject: "group " + g.Name,
+				Err: errors.New(count(n, "problem"))})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// groupsOf returns the group that args name, or all.
+func groupsOf(cfg config.Config, args []string) ([]config.Group, error) {
+	if len(args) == 0 {
+		return cfg.Groups, nil
+	}
+	g, err := cfg.Group(args[0])
+	return []config.Group{g}, err
 }
 
 // checkAnswer is what is in a configuration, or what is wrong with it.
 type checkAnswer struct {
 	File      string          `json:"file"`
-	OK        bool            `json:"ok"`
+	OK        bool            `json:"ok"`        // no problem was found
 	Providers int             `json:"providers"` // this and the next are 0 unless OK
 	Groups    int             `json:"groups"`
 	Hosts     int             `json:"hosts"`
 	Problems  config.Problems `json:"problems"`
+	Online    []checkup       `json:"online,omitempty"` // with --online
 }
 
 func newCheckAnswer(file string, c config.Config, problems config.Problems) checkAnswer {
@@ -56,6 +104,11 @@ func newCheckAnswer(file string, c config.Config, problems config.Problems) chec
 func (a checkAnswer) WriteText(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%s: ok, %s, %s, %s\n", a.File,
 		count(a.Providers, "provider"), count(a.Groups, "group"), count(a.Hosts, "host"))
+	for _, found := range a.Online {
+		if err == nil {
+			err = found.WriteText(w)
+		}
+	}
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
-	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
@@ -21,7 +20,9 @@ func newPlan(a *app) *cobra.Command {
 itself will draw another. A table says how likely one scanning source is to reach
 a given protected port, and how many packets must be forged to have somebody else
 banned, now and with other settings. Lines that begin with + would be opened,
-those with - closed. Exit code 3 says that there are changes, as there always are.`,
+those with - closed; how many calls that takes, and how many of the rules that
+the firewall may hold are then used, is said above. Exit code 3 says that there are
+changes, as there always are.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -29,13 +30,9 @@ those with - closed. Exit code 3 says that there are changes, as there always ar
 		if err != nil {
 			return err
 		}
-		groups := cfg.Groups
-		if len(args) > 0 {
-			g, err := cfg.Group(args[0])
-			if err != nil {
-				return err
-			}
-			groups = []config.Group{g}
+		groups, err := groupsOf(cfg, args)
+		if err != nil {
+			return err
 		}
 		var answer planAnswer
 		for _, g := range groups {
@@ -74,8 +71,9 @@ func (p planAnswer) pending() error {
 // WriteText implements cli.Answer.
 func (p planAnswer) WriteText(w io.Writer) error {
 	for _, preview := range p.Plans {
-		_, err := fmt.Fprintf(w, "%s: %d to open, %d to close (%s); %d of %d openings used, %d traps\n",
-			preview.Group, len(preview.Plan.Open), len(preview.Plan.Close), preview.Way, preview.Used, preview.Budget, preview.Traps)
+		_, err := fmt.Fprintf(w, "%s: %d to open, %d to close (%s, %s); %d of %d openings used (%d of %s), %d traps\n",
+			preview.Group, len(preview.Plan.Open), len(preview.Plan.Close), preview.Way, count(preview.Writes, "write"),
+			preview.Used, preview.Budget, preview.Rules, count(preview.Limit, "rule"), preview.Traps)
 		for _, warning := range preview.Warnings {
 			fmt.Fprintf(w, "warning: %s\n", warning)
 		}

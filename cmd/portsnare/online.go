@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/config"
+	"github.com/portsnare/portsnare/rotator"
+	"github.com/portsnare/portsnare/rotator/placement"
+)
+
+// What a provider may be able to tell beside what a rotation needs. All of it
+// changes nothing.
+type (
+	authenticator interface {
+		// Authenticate asks whether the cloud knows the credential.
+		Authenticate(ctx context.Context) error
+	}
+	permitter interface {
+		// Permissions returns portsnare.Denied with what the credential lacks.
+		Permissions(ctx context.Context) error
+	}
+	surveyor interface {
+		// Around reports whether the firewall is attached to something, and
+		// returns the rules of other firewalls there. Denied: it may not be seen.
+		Around(ctx context.Context) (attached bool, beside []portsnare.Rule, err error)
+	}
+)
+
+// The results of a finding.
+const (
+	resultOK      = "ok"
+	resultProblem = "problem"
+	resultUnknown = "unknown" // the cloud or the credential does not let it be known
+)
+
+// finding is what came of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"`
+	Text   string `json:"text"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// checkup is all that was found out about a group. A check that cannot be made
+// because of an earlier one is not in it.
+type checkup struct {
+	Group    string    `json:"group"`
+	Kind     string    `json:"kind"`
+	Firewall string    `json:"firewall,omitempty"`
+	Findings []finding `json:"findings"`
+}
+
+func (c *checkup) add(check, result, text, hint string) {
+	c.Findings = append(c.Findings, finding{check, result, text, hint})
+}
+
+func (c *checkup) ok(check, format string, args ...any) {
+	c.add(check, resultOK, fmt.Sprintf(format, args...), "")
+}
+
+func (c *checkup) problem(check string, err error) {
+	hint := portsnare.HintOf(err)
+	if hint == "" && portsnare.Retryable(err) {
+		hint = "this may pass: look at the network of this machine, and try again"
+	}
+	c.add(check, resultProblem, err.Error(), hint)
+}
+
+func (c *checkup) problems() int {
+	n := 0
+	for _, f := range c.Findings {
+		if f.Result == resultProblem {
+			n++
+		}
+	}
+	return n
+}
+
+// WriteText implements cli.Answer.
+func (c *checkup) WriteText(w io.Writer) error {
+	fmt.Fprintln(w, strings.TrimSpace(c.Group+": "+c.Kind+" "+c.Firewall))
+	var err error
+	for _, f := range c.Findings {
+		_, err = fmt.Fprintf(w, "  %-12s %-8s %s\n", f.Check, f.Result, f.Text)
+		if f.Hint != "" {
+			_, err = fmt.Fprintf(w, "  %-12s %-8s hint: %s\n", "", "", f.Hint)
+		}
+	}
+	return err
+}
+
+// examination is one checkup under way.
+type examination struct {
+	checkup
+	group    rotator.Group
+	firewall rotator.Firewall
+	rules    []portsnare.Rule // that stand in the firewall
+	foreign  []portsnare.Rule // those of them that are not ours
+}
+
+// examine asks the cloud about the firewall of a group, and changes nothing.
+func examine(ctx context.Context, g config.Group) checkup {
+	e := &examination{checkup: checkup{Group: g.Name, Kind: g.Provider.Kind, Firewall: g.Firewall}, group: groupOf(g)}
+	firewall, err := openFirewall(ctx, g)
+	if err != nil {
+		e.problem("credential", err)
+		return e.checkup
+	}
+	e.firewall = firewall
+	if !e.credential(ctx) {
+		return e.checkup
+	}
+	e.permissions(ctx)
+	if e.read(ctx) {
+		e.room(ctx)
+		e.around(ctx)
+		e.order(ctx)
+	}
+	return e.checkup
+}
+
+func (e *examination) credential(ctx context.Context) bool {
+	a, can := e.firewall.(authenticator)
+	if !can {
+		return true
+	}
+	if err := a.Authenticate(ctx); err != nil {
+		e.problem("credential", err)
+		return false
+	}
+	e.ok("credential", "works")
+	return true
+}
+
+func (e *examination) permissions(ctx context.Context) {
+	p, can := e.firewall.(permitter)
+	switch {
+	case can:
+		if err := p.Permissions(ctx); err != nil {
+			e.problem("permissions", err)
+			return
+		}
+		e.ok("permissions", "suffice")
+	case e.Kind == config.OpenStack:
+		e.add("permissions", resultUnknown, "OpenStack tells when it is asked to write; the role member suffices", "")
+	}
+}
+
+func (e *examination) read(ctx context.Context) bool {
+	var err error
+	if e.rules, err = e.firewall.Rules(ctx); err != nil {
+		e.problem("firewall", err)
+		return false
+	}
+	var ours []portsnare.Rule
+	ours, e.foreign = portsnare.Ours(e.rules, e.group.Mark())
+	if !e.group.CloudFirewall {
+		e.ok("firewall", "there is none: every port reaches the hosts, and only they filter")
+		return true
+	}
+	e.ok("firewall", "%s of ours, %s of others", count(len(ours), "opening"), count(len(e.foreign), "opening"))
+	return true
+}
+
+// room says what the firewall holds and can hold.
+func (e *examination) room(ctx context.Context) {
+	if !e.group.CloudFirewall {
+		return
+	}
+	limits, err := e.firewall.Limits(ctx)
+	if err != nil {
+		e.problem("limit", err)
+		return
+	}
+	most := count(limits.Rules, "rule")
+	if limits.PerFamily {
+		most += " for each IP family"
+	}
+	used := limits.Used(e.foreign)
+	e.ok("limit", "%s, %d used by others, %d left: room for %s of traps",
+		most, used, max(0, limits.Rules-used), count(limits.Budget(e.foreign, e.group.Sources...), "range"))
+}
+
+// around finds out what the firewall is attached to, and who else admits the
+// protected ports.
+func (e *examination) around(ctx context.Context) {
+	s, can := e.firewall.(surveyor)
+	if !can {
+		return
+	}
+	attached, beside, err := s.Around(ctx)
+	switch {
+	case errors.Is(err, portsnare.Denied):
+		e.add("attached", resultUnknown, "the credential may not see it", portsnare.HintOf(err))
+	case err != nil:
+		e.problem("attached", err)
+	case !attached:
+		e.add("attached", resultProblem, "the firewall is attached to nothing, so it opens no port anywhere",
+			"attach it to the hosts of the group; Portsnare never attaches anything")
+	default:
+		e.ok("attached", "to at least one host")
+	}
+	e.protected(beside, err == nil && attached)
+}
+
+// protected demands that somebody else admits every protected port: what only
+// we admit would be ours to close. all says that beside is all that there is.
+func (e *examination) protected(beside []portsnare.Rule, all bool) {
+	admitted := portsnare.OpenPorts(append(beside, e.foreign...))
+	closed := e.group.Protected.Minus(admitted)
+	switch {
+	case closed.Empty():
+		e.ok("protected", "%s admitted by rules of others", e.group.Protected)
+	case !all:
+		e.add("protected", resultUnknown, fmt.Sprintf("no rule of others in this firewall admits %s, and others cannot be seen", closed), "")
+	default:
+		e.add("protected", resultProblem, fmt.Sprintf("no rule of others admits %s", closed),
+			"admit it by a rule of your own, or take it out of `protect` and `public`: Portsnare opens traps, never services")
+	}
+}
+
+// order says how rotations go once there are traps.
+func (e *examination) order(ctx context.Context) {
+	first, err := rotator.NewPreview(ctx, e.group, e.firewall, placement.SecureRand())
+	if err != nil {
+		e.problem("order", err)
+		return
+	}
+	limits, err := e.firewall.Limits(ctx)
+	if err != nil {
+		e.problem("order", err)
+		return
+	}
+	later := settled{e.firewall, rotator.After(e.rules, first.Plan, limits, e.group.Mark())}
+	next, err := rotator.NewPreview(ctx, e.group, later, placement.SecureRand())
+	if err != nil {
+		e.problem("order", err)
+		return
+	}
+	e.ok("order", "%s: %s; a rotation drawn for this takes %s", next.Way, ways[next.Way], count(next.Writes, "write"))
+}
+
+var ways = map[portsnare.Way]string{
+	portsnare.OpenFirst:  "there is room for old and new traps at once",
+	portsnare.InPlace:    "old traps become new ones",
+	portsnare.CloseFirst: "there is no room for old and new traps at once, so the old ones go first",
+}
+
+// settled is a firewall as it is after a rotation.
+type settled struct {
+	rotator.Firewall
+	rules []portsnare.Rule
+}
+
+func (s settled) Rules(context.Context) ([]portsnare.Rule, error) { return s.rules, nil }
+
+// Writes is the provider's own knowledge.
+func (s settled) Writes(plan portsnare.Plan) int {
+	if w, ok := s.Firewall.(interface{ Writes(portsnare.Plan) int }); ok {
+		return w.Writes(plan)
+	}
+	return len(plan.Open) + len(plan.Close)
+}
