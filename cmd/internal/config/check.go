@@ -8,16 +8,6 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-var delay = form[bool]{"off", func(s string) (bool, error) {
-	switch s {
-	case "off":
-		return false, nil
-	case "greylist":
-		return false, fmt.Errorf("%s: not supported by this version: want off", s)
-	}
-	return false, fmt.Errorf("%s: want off", shown(s))
-}}
-
 var host = form[string]{"names of hosts that run portsnare-agent", func(s string) (string, error) {
 	if s == "self" {
 		return "", fmt.Errorf("%s: not supported by this version: want the names of hosts that run portsnare-agent", s)

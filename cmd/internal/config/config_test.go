@@ -52,7 +52,7 @@ func TestEveryKey(t *testing.T) {
 	do := Provider{Name: "do", Kind: DigitalOcean, Replace: true}
 	vultr := Provider{Name: "vultr", Kind: Vultr}
 	bare := Provider{Name: "bare", Kind: None}
-	strict := portsnare.Policy{Strikes: 4, Window: 30 * time.Minute, BanMin: 5 * time.Minute, BanMax: 7 * day}
+	strict := portsnare.Policy{Strikes: 4, Window: 30 * time.Minute, BanMin: 5 * time.Minute, BanMax: 7 * day, Delay: true}
 	want := Config{
 		State: "/srv/portsnare",
 		Link: Link{

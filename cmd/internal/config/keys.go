@@ -118,8 +118,8 @@ var policyKeys = section[portsnare.Policy]{keys: []key[portsnare.Policy]{
 		duration(time.Second, portsnare.MaxTimeout), func(p *portsnare.Policy, v time.Duration) { p.Window = v }),
 	one(Key{Name: "ban", Default: formatDuration(defaults.BanMin) + ".." + formatDuration(defaults.BanMax), Doc: "The first ban, which doubles each time, and the longest."},
 		durations("..", time.Second, portsnare.MaxTimeout), func(p *portsnare.Policy, v span) { p.BanMin, p.BanMax = v.low, v.high }),
-	one(Key{Name: "delay", Default: "off", Doc: "Whether unknown sources wait before they are admitted to a protected port."},
-		delay, func(*portsnare.Policy, bool) {}),
+	one(Key{Name: "delay", Default: "off", Doc: "Whether a source must repeat its first SYN to a protected port that is not public, as every client does after a second; by then a scanner has met a trap."},
+		word([]string{"off", "greylist"}, false, true), func(p *portsnare.Policy, v bool) { p.Delay = v }),
 }}
 
 var (
