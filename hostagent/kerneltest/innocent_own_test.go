@@ -117,3 +117,34 @@ func TestSimultaneousOpen(t *testing.T) {
 		w.record("Innocents", "simultaneous open from a trap port", "no hit")
 	})
 }
+
+// TestOldConnections: a connection of ours from what becomes a trap lives on,
+// whoever speaks first, although tracking has never seen its beginning.
+func TestOldConnections(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		peer := netip.AddrPortFrom(w.source(), 8080)
+		l, err := w.Scanner.Listen("tcp", peer.String())
+		w.check(err)
+		defer l.Close()
+		ours, err := w.dialFrom(w.soon(), 1001, peer)
+		w.check(err)
+		defer ours.Close()
+		theirs, err := l.Accept()
+		w.check(err)
+		defer theirs.Close()
+		deadline := time.Now().Add(10 * time.Second)
+		w.check(ours.SetDeadline(deadline))
+		w.check(theirs.SetDeadline(deadline))
+		w.set(w.order())
+		for _, say := range []struct{ from, to net.Conn }{{theirs, ours}, {ours, theirs}} {
+			_, err = say.from.Write([]byte("x"))
+			w.check(err)
+			_, err = say.to.Read(make([]byte, 1))
+			w.check(err)
+		}
+		if got := w.hits(peer.Addr()); len(got) > 0 {
+			t.Errorf("hits, want none: %v", got)
+		}
+		w.record("Innocents", "an old connection of ours from what becomes a trap", "lives on, no hit")
+	})
+}
