@@ -33,6 +33,9 @@
 //	                in grey -> drop if the source has a strike, else untouched
 //	                add it to grey and to hasty, drop; no room -> untouched
 //
+// Where the host forwards nothing, early does not ask where a packet is
+// addressed to.
+//
 // K strikes take K-1 slots, and one where K is 1, for delay. A slot is a set of
 // sources whose entries run out after the window W. A strike goes to the
 // smallest slot that is empty, so the slots in which a source stands are its
@@ -116,7 +119,7 @@
 // A rule cannot be compared as text, because every version of nft prints it in
 // its own way. So each rule and each set of ours carries in its comment the
 // first digits of a SHA-256 of the text that made it. If the table is not as we
-// make it (a set of another form, a chain that is gone), it is replaced as a
+// make it (a set of another form, a chain in another hook), it is replaced as a
 // whole, and bans and friends are carried over.
 //
 // [Backend.Flush] deletes the table.

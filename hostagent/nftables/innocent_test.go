@@ -167,6 +167,23 @@ func TestSimultaneousOpen(t *testing.T) {
 	})
 }
 
+// TestLoopback: what the host says to itself is its own affair, even if somebody
+// had its address banned.
+func TestLoopback(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		order := w.friendly()
+		order.Alarm = true
+		order.Bans = []portsnare.Ban{{Source: portsnare.BanPrefix(w.server), Until: time.Now().Add(time.Hour)}}
+		w.set(order)
+		for _, port := range []uint16{webPort, hiddenPort} {
+			c, err := w.Server.Dial(w.soon(), "tcp", w.server.String(), netip.AddrPortFrom(w.server, port).String())
+			w.check(err)
+			w.echo(c)
+			w.check(c.Close())
+		}
+	})
+}
+
 // TestForwarded: what the host only forwards is none of our business, even from
 // a banned source, nor is a
 // flow whose source it translates to a trap port.

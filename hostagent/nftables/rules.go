@@ -59,8 +59,8 @@ var (
 func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
 	return []chain{
 		{"early", beforeTracking, []string{
-			families[0].banned(pureSYN, families[0].from("tcp dport")+" != @"+families[0].set(friends)+" ", forwards[0]),
-			families[1].banned(pureSYN, families[1].from("tcp dport")+" != @"+families[1].set(friends)+" ", forwards[1]),
+			families[0].banned(pureSYN, "iif != lo "+families[0].stranger(), forwards[0]),
+			families[1].banned(pureSYN, "iif != lo "+families[1].stranger(), forwards[1]),
 			"iif lo accept",
 			"meta nfproto ipv4 " + pureSYN + " goto syn4",
 			"meta nfproto ipv6 " + pureSYN + " goto syn6",
@@ -89,10 +89,10 @@ func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
 	}
 }
 
-// banned drops what a banned source begins, unless it is a friend. No ban of an
-// IPv4 address outlives its being allowed, but of a /64 a part may be.
-func (f family) banned(begins, unlessFriend string, forwards bool) string {
-	rule := begins + " " + f.source() + " @" + f.set(ban) + " " + unlessFriend
+// banned drops what a banned source begins, under a condition. No ban of an IPv4
+// address outlives its being allowed, but of a /64 a part may be.
+func (f family) banned(begins, condition string, forwards bool) string {
+	rule := begins + " " + f.source() + " @" + f.set(ban) + " " + condition
 	if f.mask != "" {
 		rule += f.ip + " saddr != @" + f.set(allow) + " "
 	}
@@ -225,10 +225,12 @@ func (r rules) syn() []string {
 	return rules
 }
 
-// friend deals with friends of the port.
-func (r rules) friend(verdict string) string {
-	return r.from("tcp dport") + " @" + r.set(friends) + " " + verdict
+// friend deals with friends of the port, stranger matches all others.
+func (f family) friend(verdict string) string {
+	return f.from("tcp dport") + " @" + f.set(friends) + " " + verdict
 }
+
+func (f family) stranger() string { return f.from("tcp dport") + " != @" + f.set(friends) + " " }
 
 // untouched lets through what never concerns us.
 func (r rules) untouched() []string {
@@ -273,15 +275,14 @@ func (r rules) count() []string {
 	}
 }
 
-// strike fires if it may, logs a first hit, and adds a strike. Slots are tried
-// from the last to the first, so that the one just filled does not let the next
-// be filled.
+// strike fires if it may, logs a first hit, and adds a strike to the smallest
+// slot that is empty.
 func (r rules) strike() []string {
 	rules := []string{
 		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
 		logRate + " " + r.log(portsnare.LogHit),
 	}
-	for i := slots(r.policy); i >= 1; i-- {
+	for i := 1; i <= slots(r.policy); i++ {
 		rules = append(rules, fmt.Sprintf("%s%s != @%s add @%s { %s timeout %s } drop",
 			r.filled(i-1), r.source(), r.slot(i), r.slot(i), r.source(), duration(r.policy.Window)))
 	}
