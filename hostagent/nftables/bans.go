@@ -3,6 +3,7 @@ package nftables
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -65,7 +66,8 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 // Ban shuts source out until then, whatever stood there: it prolongs a ban as
 // well as it shortens one. Neither a time that is past
 // nor an allowed source changes anything. The source must be as [portsnare.BanPrefix]
-// makes it, else the error is [portsnare.Invalid].
+// makes it, else the error is [portsnare.Invalid]; it is [portsnare.LimitExceeded]
+// when there is no room for one ban more.
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
 	if err := checkSource("ban", source); err != nil {
 		return err
@@ -81,6 +83,12 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 		return nil
 	}
 	stands, ok := have.bans[source]
+	if !ok && have.standing()[familyOf(source.Addr()).set(ban)] >= maxSources {
+		return &portsnare.Error{
+			Kind: portsnare.LimitExceeded, Op: "ban", Subject: source.String(),
+			Err: fmt.Errorf("%d sources are banned, and no more can be", maxSources),
+		}
+	}
 	stands.until = until
 	e := banEntry(source, stands)
 	e.stands = ok

@@ -85,6 +85,21 @@ func fitting(entries []entry, standing map[string]int) []entry {
 	})
 }
 
+// standing returns how many bans and friends there are, by set.
+func (s state) standing() map[string]int {
+	n := maps.Clone(s.crowd)
+	if n == nil {
+		n = map[string]int{}
+	}
+	for source := range s.bans {
+		n[familyOf(source.Addr()).set(ban)]++
+	}
+	for f := range s.friends {
+		n[familyOf(f.source.Addr()).set(friends)]++
+	}
+	return n
+}
+
 // capacity returns how many entries a set takes.
 func capacity(set string) int {
 	switch strings.TrimRight(set, "46") {
@@ -99,14 +114,10 @@ func capacity(set string) int {
 // ban returns the bans to be added: those wanted that are missing or run out too
 // early and, where the table is made anew, those that stood in the old one.
 func (t table) ban(have state, anew bool, now time.Time) []entry {
-	wanted := map[netip.Prefix]banned{}
-	standing := map[string]int{}
-	for source, b := range have.bans {
-		if anew {
-			wanted[source] = b
-		} else {
-			standing[familyOf(source.Addr()).set(ban)]++
-		}
+	wanted, standing := map[netip.Prefix]banned{}, have.standing()
+	if anew {
+		maps.Copy(wanted, have.bans)
+		clear(standing)
 	}
 	for _, b := range t.bans {
 		if stands := have.bans[b.Source]; !reaches(stands.until, soon(b.Until, now)) {
@@ -146,17 +157,10 @@ func banEntry(source netip.Prefix, b banned) entry {
 // befriend returns the friends to be added, as ban does, and those of public
 // ports to the crowd as well.
 func (t table) befriend(have state, anew bool, now time.Time) []entry {
-	wanted := map[friend]time.Time{}
-	standing := map[string]int{}
-	for f, until := range have.friends {
-		if anew {
-			wanted[f] = until
-		} else {
-			standing[familyOf(f.source.Addr()).set(friends)]++
-		}
-	}
-	if !anew {
-		maps.Copy(standing, have.crowd)
+	wanted, standing := map[friend]time.Time{}, have.standing()
+	if anew {
+		maps.Copy(wanted, have.friends)
+		clear(standing)
 	}
 	for _, want := range t.friends {
 		f := friend{want.Source, want.Port.Number}

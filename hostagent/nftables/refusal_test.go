@@ -3,6 +3,7 @@ package nftables
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -165,5 +166,37 @@ func TestKernelLacksSomething(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, w.snapshot()); diff != "" {
 		t.Errorf("traces (-before +after):\n%s", diff)
+	}
+}
+
+// crowded is a runner whose kernel has as many bans as it takes.
+type crowded struct{ t *testing.T }
+
+func (crowded) installed() bool { return true }
+
+func (c crowded) nft(_ context.Context, _ string, args ...string) (string, error) {
+	switch command := strings.Join(args, " "); command {
+	case "-j list tables inet":
+		return `{"nftables": [{"table": {"family": "inet", "name": "portsnare"}}]}`, nil
+	case "-j -t list table inet portsnare":
+		return `{"nftables": [{"set": {"name": "ban4"}}]}`, nil
+	case "-j list set inet portsnare ban4":
+		var elements []string
+		for n := range maxSources {
+			addr := netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
+			elements = append(elements, fmt.Sprintf(`{"elem": {"val": "%s", "timeout": 600, "expires": 500, "counter": {"packets": 1, "bytes": 60}}}`, addr))
+		}
+		return `{"nftables": [{"set": {"name": "ban4", "elem": [` + strings.Join(elements, ",") + `]}}]}`, nil
+	default:
+		c.t.Errorf("unexpected: nft %s", command)
+		return "", nil
+	}
+}
+
+func TestNoRoomForABan(t *testing.T) {
+	b := New(Options{run: crowded{t}})
+	err := b.Ban(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now().Add(time.Hour))
+	if !errors.Is(err, portsnare.LimitExceeded) {
+		t.Errorf("one ban too many: %v, want limit exceeded", err)
 	}
 }

@@ -197,6 +197,36 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// TestRoom: what has no room would have the whole transaction refused, so the
+// bans and friends that end first stay out.
+func TestRoom(t *testing.T) {
+	var order portsnare.Order
+	order.Policy, order.Public = portsnare.DefaultPolicy(), portSet(t, "443/tcp")
+	for n := range 2 * maxSources {
+		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
+		until := noon.Add(time.Hour + time.Duration(n)*time.Second)
+		order.Bans = append(order.Bans, portsnare.Ban{Source: source, Until: until})
+		order.Friends = append(order.Friends, portsnare.Friend{Source: source, Port: tcp(443), Until: until})
+	}
+	want := render(order, New(Options{}).opts, [len(families)]bool{})
+	have := want.after(bare())
+	have.bans, have.friends = map[netip.Prefix]banned{}, map[friend]time.Time{}
+	for _, ban := range order.Bans[:1000] {
+		have.bans[ban.Source] = banned{until: ban.Until}
+	}
+	count := map[string]int{}
+	for _, e := range append(want.ban(have, false, noon), want.befriend(have, false, noon)...) {
+		count[e.set]++
+		if least := noon.Add(time.Hour + time.Duration(2*maxSources-capacity(e.set))*time.Second); e.until.Before(least) {
+			t.Fatalf("%s in %s until %s, want those that last the longest", e.key, e.set, e.until)
+		}
+	}
+	wanted := map[string]int{"ban4": maxSources - spare - 1000, "crowd4": maxCrowd - spare, "friend4": maxFriends - spare}
+	if diff := cmp.Diff(wanted, count); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
 func TestAllowedPrefixes(t *testing.T) {
 	tests := []struct{ give, want string }{
 		{"192.0.2.7/32", "192.0.2.7/32"},
