@@ -217,6 +217,21 @@ func (w *world) flood(port uint16, sources int) {
 	w.check(w.Fence(w.soon(), w.scanner))
 }
 
+// TestAllowedWithinABan: in IPv6 one who is allowed may live in the /64 of one who
+// is banned.
+func TestAllowedWithinABan(t *testing.T) {
+	w := newWorld(t, ipv6, Options{})
+	allowed, neighbour := netip.MustParseAddr("2001:db8:51:a::7"), netip.MustParseAddr("2001:db8:51:a::8")
+	order := w.order("1001-1009/tcp", "")
+	order.Allow = []netip.Prefix{netip.PrefixFrom(allowed, 128)}
+	w.set(order)
+	w.syn(allowed, 1004, 1005, 1006)
+	w.wantBanned(neighbour, false)
+	w.syn(neighbour, 1001, 1002, 1003)
+	w.wantBanned(neighbour, true)
+	w.wantOpen(allowed, protectedPort, true)
+}
+
 // TestAllowed: allowed sources neither count nor are shut out, and lose the ban
 // they had.
 func TestAllowed(t *testing.T) {
