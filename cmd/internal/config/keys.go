@@ -47,7 +47,7 @@ var providerKeys = section[Provider]{keys: []key[Provider]{
 		cloudName, func(p *Provider, v string) { p.Region = v }),
 	one(Key{Name: "cloud", Doc: "For openstack: the cloud's name in clouds.yaml. Absent, what OS_CLOUD says, or the variables of an openrc file."},
 		cloudName, func(p *Provider, v string) { p.Cloud = v }),
-	one(Key{Name: "rules", Doc: "For aws: the quota of inbound rules of a security group, for each IP family, where AWS has raised it. For openstack: the project's quota of rules, where the cloud does not tell it."},
+	one(Key{Name: "rules", Doc: "For aws: the quota of inbound rules of a security group, for each IP family, where AWS has raised it. For openstack: the project's quota of rules, in the place of what the cloud says."},
 		number(1, 65535), func(p *Provider, v int) { p.Rules = v }),
 	one(Key{Name: "replace", Doc: "For digitalocean: whether a change is one call that replaces the whole firewall, for which the token also needs droplet:read and tag:read, instead of one that adds and one that removes."},
 		word([]string{"true", "false"}, true, false), func(p *Provider, v bool) { p.Replace = v }),

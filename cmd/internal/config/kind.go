@@ -30,6 +30,26 @@ var clouds = map[string]cloud{
 	None:         {},
 }
 
+// Kind says what a kind of provider takes.
+type Kind struct {
+	Name     string
+	Firewall string   // what `firewall` takes, in words; "" where there is none
+	Keys     []string // beside kind
+}
+
+// Kinds returns every kind, in the order in which messages name them.
+func Kinds() []Kind {
+	var all []Kind
+	for _, name := range kinds() {
+		k := Kind{Name: name, Keys: clouds[name].keys}
+		if f := clouds[name].firewall; f != nil {
+			k.Firewall = f.want
+		}
+		all = append(all, k)
+	}
+	return all
+}
+
 var kind = form[string]{either(kinds()), func(s string) (string, error) {
 	if !slices.Contains(kinds(), s) {
 		return "", fmt.Errorf("%s: unknown kind%s", shown(s), meant(s, kinds()))
