@@ -82,7 +82,11 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	want := render(order, b.opts)
+	forwards, err := forwarding()
+	if err != nil {
+		return false, err
+	}
+	want := render(order, b.opts, forwards)
 	if b.hasten(ctx, want) {
 		return true, nil
 	}
@@ -133,6 +137,12 @@ func validate(order portsnare.Order) error {
 	for _, friend := range order.Friends {
 		if err := checkSource("befriend", friend.Source); err != nil {
 			return err
+		}
+		if friend.Port.Protocol != portsnare.TCP {
+			return &portsnare.Error{
+				Kind: portsnare.Invalid, Op: "befriend", Subject: friend.Source.String(),
+				Err: fmt.Errorf("port %s: want one of TCP, where a conversation cannot be forged", friend.Port),
+			}
 		}
 	}
 	return nil
@@ -205,12 +215,12 @@ func (b *Backend) destroySets(ctx context.Context, text string) error {
 
 // inspect reads what of ours stands in the kernel; the friends, who may be many,
 // only where they are wanted.
-func (b *Backend) inspect(ctx context.Context, friends bool) (have state, err error) {
+func (b *Backend) inspect(ctx context.Context, withFriends bool) (have state, err error) {
 	if err := b.able(); err != nil {
 		return state{}, err
 	}
 	waitTables := b.readTables(ctx)
-	have, err = b.readSets(ctx, func(set string) bool { return readable(set) || friends && isFriends(set) })
+	have, err = b.readSets(ctx, func(set string) bool { return readable(set) || withFriends && isFriends(set) })
 	tables, tablesErr := waitTables()
 	if err := errors.Join(err, tablesErr); err != nil {
 		return state{}, err

@@ -32,11 +32,11 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 	if err != nil {
 		return nil, err
 	}
-	friends := make([]portsnare.Friend, 0, len(have.friends))
+	known := make([]portsnare.Friend, 0, len(have.friends))
 	for _, f := range slices.SortedFunc(maps.Keys(have.friends), friend.compare) {
-		friends = append(friends, portsnare.Friend{Source: f.source, Port: f.port, Until: have.friends[f]})
+		known = append(known, portsnare.Friend{Source: f.source, Port: f.port, Until: have.friends[f]})
 	}
-	return friends, nil
+	return known, nil
 }
 
 func (f friend) compare(other friend) int {
@@ -47,7 +47,9 @@ func (f friend) compare(other friend) int {
 	)
 }
 
-func isFriends(set string) bool { return strings.HasPrefix(set, prefix+"friend_") }
+func isCrowd(set string) bool { return strings.HasPrefix(set, prefix+crowd) }
+
+func isFriends(set string) bool { return isCrowd(set) || strings.HasPrefix(set, prefix+friends) }
 
 // parseFriend reads "198.51.100.7,tcp:22 timeout 1814399".
 func parseFriend(fields []string, now time.Time) (f friend, until time.Time, err error) {
@@ -69,30 +71,32 @@ func parseFriend(fields []string, now time.Time) (f friend, until time.Time, err
 // befriend adds the wanted friends that are missing or end too early, the
 // freshest first and no more than there is room for.
 func (p program) befriend(have state, now time.Time, l *lines) {
-	room := friendBuckets*perBucket - len(have.friends)
+	room, crowdRoom := friendBuckets*perBucket-len(have.friends), crowdBuckets*perBucket-have.crowd
 	wanted := slices.SortedFunc(slices.Values(p.friends), func(a, b portsnare.Friend) int {
 		return cmp.Or(b.Until.Compare(a.Until), friend{a.Source, a.Port}.compare(friend{b.Source, b.Port}))
 	})
 	for _, f := range wanted {
-		if room <= 0 {
-			return
+		public := p.public.Has(f.Port)
+		if room <= 0 || public && crowdRoom <= 0 {
+			continue
 		}
-		until := soon(f.Until, now)
-		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(until) {
-			l.addf("%s", p.friendLine(f, now))
+		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(soon(f.Until, now)) {
 			room--
+			l.addf("%s", friendLine(friends, f, now))
+			if public {
+				crowdRoom--
+				l.addf("%s", friendLine(crowd, f, now))
+			}
 		}
 	}
 }
 
 // friendLine makes a friend, or sets the time that it stays one.
-func (p program) friendLine(f portsnare.Friend, now time.Time) string {
-	family, kind, source := familyOf(f.Source.Addr()), friendPublic, f.Source.String()
-	if p.hidden.Has(f.Port) {
-		kind = friendHidden
-	}
+func friendLine(kind string, f portsnare.Friend, now time.Time) string {
+	source := f.Source.String()
 	if f.Source.IsSingleIP() {
 		source = f.Source.Addr().String()
 	}
-	return fmt.Sprintf("add %s %s,%s:%d timeout %d", family.set(kind), source, f.Port.Protocol, f.Port.Number, remaining(f.Until, now))
+	return fmt.Sprintf("add %s %s,%s:%d timeout %d",
+		familyOf(f.Source.Addr()).set(kind), source, f.Port.Protocol, f.Port.Number, remaining(f.Until, now))
 }

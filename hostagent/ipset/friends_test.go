@@ -68,57 +68,6 @@ func (w *world) wantFriend(source netip.Addr, port uint16, want time.Duration) {
 	}
 }
 
-// TestFriendIsServed: whoever had a conversation keeps that port, and only that,
-// through a ban and an alarm.
-func TestFriendIsServed(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w *world) {
-		order := w.serve()
-		w.set(order)
-		source := w.source(2)
-		w.talk(source, servicePort)
-		w.wantFriend(source, servicePort, portsnare.FriendTime)
-		if got := len(w.friends()); got != 1 {
-			t.Errorf("%d friends, want one: %v", got, w.friends())
-		}
-		w.syn(source, 1001, 1002, 1003)
-		w.wantBanned(source, true) // of port 22
-		w.talk(source, servicePort)
-		order.Alarm = true
-		w.set(order)
-		w.talk(source, servicePort)
-
-		order.Protected = portSet(t, "22/tcp,443/tcp")
-		order.Traps.Secret = portSet(t, "1001-1009/tcp,8022/tcp")
-		w.set(order)
-		before := len(w.answers(source, servicePort))
-		w.syn(source, servicePort)
-		if got := len(w.answers(source, servicePort)); got > before {
-			t.Error("a friend's port that became a trap answered")
-		}
-		if w.open(source) {
-			t.Error("a friend of another port was admitted in spite of its ban")
-		}
-	})
-}
-
-// TestFriendOfATrap: a port was protected a minute ago, and its friend does not
-// know yet.
-func TestFriendOfATrap(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w *world) {
-		order := w.serve()
-		order.Policy.Strikes = 1
-		w.set(order)
-		source := w.source(2)
-		w.talk(source, servicePort)
-		order.Protected = portSet(t, "22/tcp,443/tcp")
-		order.Traps.Secret = portSet(t, "8022/tcp")
-		order.CloudFirewall = true
-		w.set(order)
-		w.syn(source, servicePort, servicePort)
-		w.wantBanned(source, false)
-	})
-}
-
 // TestNoFriend: what is no conversation both ways makes no friend.
 func TestNoFriend(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
@@ -244,4 +193,19 @@ func (w *world) publish(port, inside uint16) container {
 	w.output(toolOf(w.ipFamily), "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", portString(port),
 		"-j", "DNAT", "--to-destination", netip.AddrPortFrom(guest.Addr(), inside).String())
 	return container{inner, guest.Addr()}
+}
+
+// strays are the probes of nmap that are no SYN, and what else is none.
+var strays = []netlab.Flags{
+	netlab.FIN, 0, netlab.FIN | netlab.PSH | netlab.URG, // FIN, NULL, XMAS
+	netlab.ACK, netlab.FIN | netlab.ACK, // ACK, Maimon
+	netlab.SYN | netlab.ACK, netlab.RST, netlab.RST | netlab.ACK, netlab.SYN | netlab.FIN,
+}
+
+// probe sends everything that a port could be made to answer.
+func (w *world) probe(from netip.Addr, port uint16) {
+	for _, flags := range strays {
+		w.send(netlab.Packet{Src: from, DstPort: port, Flags: flags})
+	}
+	w.send(netlab.Packet{Proto: netlab.UDP, Src: from, DstPort: port, Payload: []byte("x")})
 }

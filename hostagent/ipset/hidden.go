@@ -27,7 +27,7 @@ func (r rules) hidden() []chain {
 	if !r.alarm && !r.policy.Delay {
 		return nil
 	}
-	known := append([]string{in(r.set("allow"), "src") + " -j RETURN"}, r.friends("RETURN")...)
+	known := append(r.allowed(), r.friend("RETURN"))
 	if r.alarm {
 		return []chain{{chainHidden, append(known, "-j DROP")}}
 	}

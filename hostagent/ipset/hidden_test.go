@@ -14,28 +14,6 @@ import (
 
 func portString(port uint16) string { return strconv.Itoa(int(port)) }
 
-// TestAlarm: strangers are kept off the hidden ports, and only off those.
-func TestAlarm(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w *world) {
-		order := w.serve()
-		w.listen(netip.AddrPortFrom(w.server, 443))
-		stranger, allowed := w.source(2), w.source(3)
-		order.Allow = []netip.Prefix{portsnare.BanPrefix(allowed)}
-		order.Alarm = true
-		w.set(order)
-		if w.open(stranger) {
-			t.Error("a stranger reached a hidden port under an alarm")
-		}
-		if !w.open(allowed) {
-			t.Error("an allowed source was kept off")
-		}
-		w.check(w.dial(w.soon(), stranger, 443))
-		order.Alarm = false
-		w.set(order)
-		w.wantBanned(stranger, false)
-	})
-}
-
 // paced sends SYNs from one port of a source's, each some time after the one
 // before, and returns how many were answered. Where this machine was too slow to
 // keep the times it tries again, from another port.
@@ -77,30 +55,6 @@ func judge(seen []netlab.Packet, gaps []time.Duration) (answers int, ok bool) {
 		}
 	}
 	return answers, true
-}
-
-// TestDelay: the retransmit of a SYN is admitted.
-func TestDelay(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w *world) {
-		order := w.serve()
-		order.Policy.Delay = true
-		w.set(order)
-		start := time.Now()
-		w.talk(w.source(2), servicePort)
-		if took := time.Since(start); took < 900*time.Millisecond {
-			t.Errorf("the first connection took %s, want a second", took)
-		}
-		w.wantFriend(w.source(2), servicePort, portsnare.FriendTime)
-		if !w.synAnswered(w.source(2), servicePort) {
-			t.Error("a friend was delayed")
-		}
-	})
-}
-
-func (w *world) synAnswered(from netip.Addr, port uint16) bool {
-	before := len(w.answers(from, port))
-	w.syn(from, port)
-	return len(w.answers(from, port)) > before
 }
 
 // TestDelayRefuses duplicates that come sooner than a retransmit, what comes from
@@ -164,26 +118,6 @@ func TestDelayOfFlood(t *testing.T) {
 		if least := sent - delayed; answered < least*9/10 || answered > sent-1000 {
 			t.Errorf("%d of %d answered, want about %d", answered, sent, least)
 		}
-	})
-}
-
-// TestStraysToHiddenPorts: what belongs to no conversation is not answered.
-func TestStraysToHiddenPorts(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w *world) {
-		control, source := w.source(2), w.source(3)
-		strays := func(from netip.Addr) {
-			for _, flags := range strays {
-				w.send(netlab.Packet{Src: from, DstPort: protectedPort, Flags: flags})
-			}
-		}
-		strays(control)
-		if got := len(w.answers(control, 0)); got < 3 { // RST to ACK, Maimon, SYN+ACK
-			t.Fatalf("without us a listening port gave %d answers, want at least 3", got)
-		}
-		w.set(w.order("1001-1009/tcp", ""))
-		strays(source)
-		w.silent(source)
-		w.wantBanned(source, false)
 	})
 }
 

@@ -29,14 +29,12 @@ const (
 	reserved = prefix + "reserved"
 )
 
-// The kinds of the sets of a family that several files speak of. Friends are
-// kept apart by what their port was when they were learned, so that the crowd at
-// a public port leaves room for the others.
+// The kinds of the sets of a family that several files speak of.
 const (
-	friendHidden = "friend_hidden"
-	friendPublic = "friend_public"
-	heard        = "heard"  // (source, port): data came lately
-	spoken       = "spoken" // sources to which a published port said something lately
+	friends = "friend" // (source, port)
+	crowd   = "crowd"  // those of them that are friends of public ports
+	heard   = "heard"  // (source, port): data came lately
+	spoken  = "spoken" // sources to which a published port said something lately
 )
 
 // How much the kernel remembers, in hash buckets for each family. A packet
@@ -49,7 +47,8 @@ const (
 	hitBuckets    = 32768
 	strikeBuckets = 8192
 	banBuckets    = 16384
-	friendBuckets = 8192
+	crowdBuckets  = 8192
+	friendBuckets = 2 * crowdBuckets // leaves as much room for friends of hidden ports
 	heardBuckets  = 4096
 	perBucket     = 12
 	neverReached  = 2 * perBucket // entries for each bucket
@@ -120,16 +119,17 @@ type program struct {
 	bans   []portsnare.Ban
 
 	friends []portsnare.Friend
-	hidden  portsnare.PortSet
+	public  portsnare.PortSet
 }
 
-// render says what an order means in the language of the kernel.
-func render(o portsnare.Order, opts Options) program {
-	p := program{allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends, hidden: o.Hidden()}
+// render says what an order means in the language of the kernel, on a host that
+// forwards packets of some families.
+func render(o portsnare.Order, opts Options, forwards [len(families)]bool) program {
+	p := program{allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends, public: o.Public}
 	p.sets = portSets(o)
 	for i, f := range families {
 		p.sets = append(p.sets, f.sets(o.Policy.Strikes, p.allow, opts)...)
-		p.tables[i] = f.tables(o, opts)
+		p.tables[i] = f.tables(o, opts, forwards[i])
 	}
 	return p
 }
@@ -176,8 +176,8 @@ func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
 		{f.set("allow"), f.nets, grows, content{nets: f.entries(allow)}},
 		remembering(f.set("hit"), f.hits, opts.hitBuckets),
 		f.bans(),
-		remembering(f.set(friendHidden), f.hits, friendBuckets),
-		remembering(f.set(friendPublic), f.hits, friendBuckets),
+		remembering(f.set(friends), f.hits, friendBuckets),
+		remembering(f.set(crowd), f.hits, crowdBuckets),
 		remembering(f.set(heard), f.exact, heardBuckets),
 		remembering(f.set(spoken), f.sources, heardBuckets),
 	}

@@ -11,7 +11,6 @@ import (
 // The chains. Every chain of ours begins with the first name.
 const (
 	chainMain   = "PORTSNARE"
-	chainBanned = "PORTSNARE_BANNED"
 	chainTrap   = "PORTSNARE_TRAP"
 	chainHit    = "PORTSNARE_HIT"
 	chainBan    = "PORTSNARE_BAN"
@@ -75,34 +74,36 @@ func in(set, by string) string    { return "-m set --match-set " + set + " " + b
 func notIn(set, by string) string { return "-m set ! --match-set " + set + " " + by }
 
 // tables returns the family's rules.
-func (f family) tables(o portsnare.Order, opts Options) []table {
-	r := rules{family: f, policy: o.Policy, cloud: o.CloudFirewall, alarm: o.Alarm, hiddenPorts: o.Hidden(), group: opts.LogGroup}
+func (f family) tables(o portsnare.Order, opts Options, forwards bool) []table {
+	r := rules{
+		family: f, policy: o.Policy, alarm: o.Alarm, hiddenPorts: o.Hidden(),
+		cloud: o.CloudFirewall, forwards: forwards, group: opts.LogGroup,
+	}
 	return []table{r.raw(), r.mangle()}
 }
 
 // rules writes the rules of one family.
 type rules struct {
 	family
-	policy portsnare.Policy
-	cloud  bool
-	alarm  bool
-	group  uint16
-
+	policy      portsnare.Policy
+	alarm       bool
 	hiddenPorts portsnare.PortSet
+	cloud       bool
+	forwards    bool // packets for others may come by
+	group       uint16
 }
 
 // raw deals with pure SYNs.
 func (r rules) raw() table {
 	return table{"raw", []jump{{"PREROUTING", "! -i lo " + pureSYN, chainMain}}, slices.Concat([]chain{
 		{chainMain, r.syn()},
-		{chainBanned, r.banned()},
 		{chainTrap, append(r.untouched(protectedTCP),
 			anySocket+" -j RETURN", // to chainStray
 			notIn(r.set("hit"), "src,dst")+" -g "+chainHit,
 			r.remember(),
 			"-j DROP",
 		)},
-		{chainHit, r.count(append(r.friends("DROP"), r.fire())...)},
+		{chainHit, r.count(r.friend("DROP"), r.fire())},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),
 			in(r.set("ban"), "src") + " ! --update-counters " + r.log(portsnare.LogBan),
@@ -111,10 +112,19 @@ func (r rules) raw() table {
 	}, r.hidden())}
 }
 
-// syn decides which of the chains takes a SYN.
+// syn drops what a banned source begins, asking the fewest questions, and decides
+// which of the chains takes another SYN. No ban of an IPv4 address outlives its
+// being allowed, but of a /64 a part may be allowed.
 func (r rules) syn() []string {
+	banned := in(r.set("ban"), "src") + " " + notIn(r.set(friends), "src,dst") + " "
+	if r.bits > 32 {
+		banned += notIn(r.set("allow"), "src") + " "
+	}
+	if r.forwards {
+		banned += toUs + " "
+	}
 	rules := []string{
-		in(r.set("ban"), "src") + " -g " + chainBanned,
+		banned + "-j DROP",
 		in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainTrap,
 	}
 	if r.alarm || r.policy.Delay {
@@ -123,20 +133,8 @@ func (r rules) syn() []string {
 	return rules
 }
 
-// banned spares friends and whoever is allowed. Most of what a scanner sends goes
-// to no protected port, and is decided by the first rule.
-func (r rules) banned() []string {
-	drop := notIn(r.set("allow"), "src") + " " + toUs + " -j DROP"
-	return slices.Concat([]string{notIn(protectedTCP, "dst") + " " + drop}, r.friends("RETURN"), []string{drop})
-}
-
-// friends sends the SYN of a friend of its port to a target.
-func (r rules) friends(target string) []string {
-	return []string{
-		in(r.set(friendHidden), "src,dst") + " -j " + target,
-		in(r.set(friendPublic), "src,dst") + " -j " + target,
-	}
-}
+// friend sends the SYN of a friend of its port to a target.
+func (r rules) friend(target string) string { return in(r.set(friends), "src,dst") + " -j " + target }
 
 // mangle deals with everything that is no pure SYN, with the SYNs that a local
 // socket takes, and with what leaves.
@@ -154,7 +152,7 @@ func (r rules) mangle() table {
 			"-p udp " + in(trapUDP, "dst") + " " + toUsNotOwn + " -g " + chainUDP,
 		}},
 		{chainStray, r.stray()},
-		{chainVoid, []string{anySocket + " -j RETURN", "-j DROP"}}, // it would be a published port that refuses
+		{chainVoid, append(r.allowed(), anySocket+" -j RETURN", "-j DROP")}, // it would be a published port that refuses
 		{chainUDP, r.udp()},
 		{chainUDPHit, r.count()},
 	}, r.talk(), r.leave())}
@@ -163,11 +161,10 @@ func (r rules) mangle() table {
 // untouched lets through what no trap concerns. Protected ports are not among
 // the traps; the rule is there in case that somebody changes the sets by hand.
 func (r rules) untouched(protected string) []string {
-	return []string{
-		in(r.set("allow"), "src") + " -j RETURN",
-		in(protected, "dst") + " -j RETURN",
-	}
+	return append(r.allowed(), in(protected, "dst")+" -j RETURN")
 }
+
+func (r rules) allowed() []string { return []string{in(r.set("allow"), "src") + " -j RETURN"} }
 
 // stray drops TCP packets to a trap that belong to no conversation.
 func (r rules) stray() []string {

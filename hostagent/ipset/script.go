@@ -56,7 +56,7 @@ func changes(have state, want program, now time.Time) script {
 		set.prepare(have.contents[set.name], &prepare)
 	}
 	if prepare.Len() > 0 {
-		for _, kind := range []string{"hit", friendHidden, friendPublic} {
+		for _, kind := range []string{"hit", friends, crowd} {
 			prepare.addf("add %s %s timeout 0", families[1].set(kind), discard)
 		}
 	}

@@ -29,6 +29,18 @@ func portSet(t testing.TB, s string) portsnare.PortSet {
 	return set
 }
 
+func port(t testing.TB, s string) portsnare.Port {
+	t.Helper()
+	p, err := portsnare.ParsePort(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Whether a host forwards packets of each family.
+var alone, router = [len(families)]bool{}, [len(families)]bool{true, true}
+
 // sample is an order with something of everything.
 func sample(t testing.TB) portsnare.Order {
 	return portsnare.Order{
@@ -54,6 +66,11 @@ func sample(t testing.TB) portsnare.Order {
 			{Source: netip.MustParsePrefix("192.0.2.200/32"), Until: noon.Add(time.Hour)},     // is allowed
 			{Source: netip.MustParsePrefix("198.51.100.9/32"), Until: noon.AddDate(10, 0, 0)}, // longer than the kernel counts
 		},
+		Friends: []portsnare.Friend{
+			{Source: netip.MustParsePrefix("198.51.100.7/32"), Port: port(t, "22/tcp"), Until: noon.Add(portsnare.FriendTime)},
+			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Port: port(t, "443/tcp"), Until: noon.Add(90 * time.Second)},
+			{Source: netip.MustParsePrefix("198.51.100.8/32"), Port: port(t, "22/tcp"), Until: noon}, // is none any more
+		},
 	}
 }
 
@@ -71,7 +88,7 @@ func (p program) after(have state) state {
 	var s script
 	p.reserve(have, &s)
 	next := state{
-		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{},
+		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{}, friends: map[friend]time.Time{},
 		reserved: have.reserved, reservable: true,
 	}
 	if s.reserved != nil {
@@ -96,6 +113,9 @@ func (p program) after(have state) state {
 			next.bans[b.Source] = ban{until: b.Until}
 		}
 	}
+	for _, f := range p.friends {
+		next.friends[friend{f.Source, f.Port}] = f.Until
+	}
 	return next
 }
 
@@ -118,22 +138,30 @@ func TestScripts(t *testing.T) {
 		o.Policy.Strikes, o.CloudFirewall = k, cloud
 		return o
 	}
-	armed := func(o portsnare.Order) state { return render(o, opts).after(bare()) }
+	guarded := func(alarm bool) portsnare.Order {
+		o := sample(t)
+		o.Alarm, o.Policy.Delay = alarm, !alarm
+		return o
+	}
+	armed := func(o portsnare.Order) state { return render(o, opts, alone).after(bare()) }
 
 	tests := []struct {
 		name string
 		have state
 		want portsnare.Order
+		host [len(families)]bool
 	}{
-		{"first", bare(), first},
-		{"rotate", armed(first), second},
-		{"strikes-1", bare(), strikes(1, true)},
-		{"strikes-8-no-cloud", bare(), strikes(8, false)},
-		{"strikes-3-to-2", armed(first), strikes(2, true)},
+		{"first", bare(), first, alone},
+		{"rotate", armed(first), second, alone},
+		{"strikes-1", bare(), strikes(1, true), alone},
+		{"strikes-8-no-cloud-router", bare(), strikes(8, false), router},
+		{"strikes-3-to-2", armed(first), strikes(2, true), alone},
+		{"alarm", armed(first), guarded(true), alone},
+		{"delay", armed(first), guarded(false), alone},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			golden(t, test.name, changes(test.have, render(test.want, opts), noon))
+			golden(t, test.name, changes(test.have, render(test.want, opts, test.host), noon))
 		})
 	}
 	t.Run("flush", func(t *testing.T) { golden(t, "flush", removal(armed(first))) })
@@ -183,7 +211,7 @@ func write(t *testing.T, path, text string) {
 func TestWithoutIPv6(t *testing.T) {
 	have := bare()
 	have.tables[1] = nil
-	if s := changes(have, render(sample(t), New(Options{}).opts), noon); s.rules[0] == "" || s.rules[1] != "" {
+	if s := changes(have, render(sample(t), New(Options{}).opts, alone), noon); s.rules[0] == "" || s.rules[1] != "" {
 		t.Errorf("rules of IPv4: %d bytes, of IPv6: %d bytes; want some and none", len(s.rules[0]), len(s.rules[1]))
 	}
 }
@@ -224,7 +252,7 @@ func TestParseReserved(t *testing.T) {
 
 func TestNothingToDo(t *testing.T) {
 	opts := New(Options{}).opts
-	want := render(sample(t), opts)
+	want := render(sample(t), opts, alone)
 	if s := changes(want.after(bare()), want, noon); !s.empty() {
 		t.Errorf("script from the wanted state: %+v, want none", s)
 	}

@@ -18,6 +18,7 @@ type state struct {
 	contents   map[string]content
 	bans       map[netip.Prefix]ban // by source
 	friends    map[friend]time.Time // until when, if they were read
+	crowd      int                  // how many of them are friends of public ports
 	tables     tableStates
 	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
 	reservable bool              // the list can be written
@@ -75,7 +76,7 @@ func readable(set string) bool { return isBans(set) || !isMemory(set) }
 
 // isMemory reports whether the kernel fills a set of ours by itself.
 func isMemory(set string) bool {
-	return slices.ContainsFunc([]string{"hit", "strike", "ban", "friend_", heard, spoken}, func(kind string) bool {
+	return slices.ContainsFunc([]string{"hit", "strike", "ban", friends, crowd, heard, spoken}, func(kind string) bool {
 		return strings.HasPrefix(set, prefix+kind)
 	})
 }
@@ -108,14 +109,14 @@ func (s *state) parseSets(text string, now time.Time) error {
 				return err
 			}
 			s.bans[source] = b
+		case isCrowd(name):
+			s.crowd++
 		case isFriends(name):
 			f, until, err := parseFriend(fields[2:], now)
 			if err != nil {
 				return err
 			}
-			if until.After(s.friends[f]) {
-				s.friends[f] = until
-			}
+			s.friends[f] = until
 		default:
 			c := s.contents[name]
 			c.nets = append(c.nets, entry)

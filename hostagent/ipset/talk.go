@@ -31,6 +31,7 @@ func (r rules) leave() []chain {
 	const answers = "-m conntrack --ctstatus ASSURED --ctdir REPLY"
 	refuse := []string{
 		"-m conntrack --ctstatus ASSURED -j RETURN",
+		in(r.set("allow"), "dst") + " -j RETURN",
 		in(hiddenTCP, "src") + " " + fromUs + " -j DROP",
 	}
 	if r.cloud {
@@ -52,12 +53,13 @@ func (r rules) leave() []chain {
 }
 
 // befriend makes a friend of the peer from which data came lately, or keeps it
-// one. The directions are those of our port and of (peer, our port).
+// one; at a public port as long as there is room in the crowd. The directions are
+// those of our port and of (peer, our port).
 func (r rules) befriend(matches, ours, pair string) []string {
-	talking := in(r.set(heard), pair) + " "
+	public := matches + " " + in(protectedTCP, ours) + " " + notIn(hiddenTCP, ours) + " "
 	return []string{
-		matches + " " + in(hiddenTCP, ours) + " " + talking + keep(r.set(friendHidden), pair, portsnare.FriendTime),
-		matches + " " + in(protectedTCP, ours) + " " + notIn(hiddenTCP, ours) + " " + talking +
-			keep(r.set(friendPublic), pair, portsnare.FriendTime),
+		matches + " " + in(hiddenTCP, ours) + " " + in(r.set(heard), pair) + " " + keep(r.set(friends), pair, portsnare.FriendTime),
+		public + in(r.set(heard), pair) + " " + keep(r.set(crowd), pair, portsnare.FriendTime),
+		public + in(r.set(heard), pair) + " " + in(r.set(crowd), pair) + " " + keep(r.set(friends), pair, portsnare.FriendTime),
 	}
 }

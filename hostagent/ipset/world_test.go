@@ -202,19 +202,6 @@ func (w *world) bans() map[netip.Prefix]time.Time {
 	return until
 }
 
-// hits returns the ports that the kernel remembers of a source.
-func (w *world) hits(from netip.Addr) (ports []string) {
-	w.t.Helper()
-	f := familyOf(from)
-	entry := "add " + f.set("hit") + " " + f.entries([]netip.Prefix{portsnare.BanPrefix(from)})[0] + ","
-	for line := range strings.Lines(w.output("ipset", "save", f.set("hit"))) {
-		if port, ok := strings.CutPrefix(line, entry); ok {
-			ports = append(ports, strings.Fields(port)[0])
-		}
-	}
-	return ports
-}
-
 // wantDropped fails the test unless so many packets of a banned source have been
 // dropped.
 func (w *world) wantDropped(from netip.Addr, want uint64) {
@@ -258,13 +245,4 @@ func (w *world) feed(text, program string, args ...string) {
 	cmd.Stdin = strings.NewReader(text)
 	_, err := cmd.Output()
 	w.check(err)
-}
-
-// dial connects from an address of the scanner, by its kernel.
-func (w *world) dial(ctx context.Context, from netip.Addr, port uint16) error {
-	c, err := w.Scanner.Dial(ctx, "tcp", from.String(), netip.AddrPortFrom(w.server, port).String())
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }
