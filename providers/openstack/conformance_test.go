@@ -28,7 +28,7 @@ var provider = providertest.Provider{
 // random walk is shorter than that of a fake where nobody says how long.
 func TestConformance(t *testing.T) {
 	if _, set := os.LookupEnv("PORTSNARE_WALK"); !set {
-		t.Setenv("PORTSNARE_WALK", "40")
+		t.Setenv("PORTSNARE_WALK", "25")
 	}
 	p := provider
 	p.New = newSubject
