@@ -8,9 +8,10 @@ LDFLAGS = -s -w
 demo: deps-demo
 	$(GO) run ./cmd/portsnare demo
 
-# Everything that .ci/run checks. The kernel tests make their own namespaces.
+# Everything that .ci/run checks. The kernel tests make their own namespaces, the
+# OpenStack tests meet a real Neutron on loopback.
 test: deps-test lint
-	$(GO) test -race -timeout 30m ./...
+	.ci/neutron $(GO) test -race -timeout 30m ./...
 	@$(MAKE) --no-print-directory vulncheck
 
 build:
@@ -29,4 +30,4 @@ deps-demo:
 	@.ci/deps ipset iptables nft
 
 deps-test:
-	@.ci/deps ipset iptables nft nmap masscan gcc
+	@.ci/deps ipset iptables nft nmap masscan zmap hping3 gcc
