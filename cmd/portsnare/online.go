@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/portsnare/portsnare"
@@ -209,9 +210,11 @@ func (e *examination) around(ctx context.Context) {
 }
 
 // protected demands that somebody else admits every protected port: what only
-// we admit would be ours to close. all says that beside is all that there is.
+// we admit, for this group or another, would be ours to close. all says that
+// beside is all that there is.
 func (e *examination) protected(beside []portsnare.Rule, all bool) {
-	admitted := portsnare.OpenPorts(append(beside, e.foreign...))
+	others := slices.DeleteFunc(slices.Concat(beside, e.foreign), func(r portsnare.Rule) bool { return r.Mark != "" })
+	admitted := portsnare.OpenPorts(others)
 	closed := e.group.Protected.Minus(admitted)
 	switch {
 	case closed.Empty():

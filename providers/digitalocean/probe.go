@@ -95,7 +95,7 @@ func statusOf(err error) int {
 }
 
 // Around reports whether some Droplet has the firewall, and returns what the
-// other firewalls of one such Droplet admit. It needs [ReplaceScopes].
+// other firewalls of one such Droplet admit that hold no traps. It needs [ReplaceScopes].
 func (f *Firewall) Around(ctx context.Context) (attached bool, beside []portsnare.Rule, err error) {
 	droplet, err := f.aDroplet(ctx)
 	if err != nil || droplet == 0 {
@@ -106,7 +106,7 @@ func (f *Firewall) Around(ctx context.Context) (attached bool, beside []portsnar
 		page := &godo.ListOptions{PerPage: 200}
 		firewalls, _, err := f.client.Firewalls.ListByDroplet(ctx, droplet, page)
 		for _, fw := range firewalls {
-			if fw.ID == f.id {
+			if strings.HasPrefix(fw.Name, NamePrefix) {
 				continue
 			}
 			for _, r := range fw.InboundRules {

@@ -68,6 +68,10 @@ func TestAuthenticate(t *testing.T) {
 // TestAround: a Droplet that has the firewall says what is beside it.
 func TestAround(t *testing.T) {
 	l := newLab(t, dofake.Options{}, 0)
+	_, err := l.do.AddFirewall(dofake.Firewall{Name: "portsnare-db", Outbound: dofake.OpenOutbound(), Tags: []string{"web"}, Inbound: []dofake.Rule{
+		{Protocol: "tcp", Ports: "81", Action: "allow", Sources: &dofake.Target{Addresses: []string{"0.0.0.0/0"}}},
+	}})
+	noError(t, err)
 	attached, rules, err := l.Around(t.Context())
 	if got := portsnare.OpenPorts(rules).String(); !attached || got != "22/tcp" || err != nil {
 		t.Errorf("got %t, %q, %v, want the firewall attached, and 22/tcp beside it", attached, got, err)
