@@ -65,7 +65,7 @@ func played(t *testing.T, budget, runs int) simulate.Report {
 // counted differs by no more than chance.
 func TestPlacementFigures(t *testing.T) {
 	for _, cloud := range clouds {
-		have, want := committed(t, cloud.file), played(t, cloud.budget, 300)
+		have, want := committed(t, cloud.file), played(t, cloud.budget, 120)
 		if have.Runs < 10_000 {
 			t.Errorf("%s: %d runs a cell, want 10,000", cloud.file, have.Runs)
 		}
@@ -158,7 +158,7 @@ var label = regexp.MustCompile(`(?s)<text [^>]*>([^<]*[a-z][^<]*)</text>`)
 
 // TestPlacementPlots: the plots show what the command plots, curve by curve.
 func TestPlacementPlots(t *testing.T) {
-	options, err := (&app{}).simulation(simulateFlags{budget: 58, protect: []string{"39172/tcp"}, public: []string{"443/tcp"}, strikes: 3, runs: 50, seed: 1}, nil)
+	options, err := (&app{}).simulation(simulateFlags{budget: 58, protect: []string{"39172/tcp"}, public: []string{"443/tcp"}, strikes: 3, runs: 10, seed: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

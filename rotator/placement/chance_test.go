@@ -9,7 +9,7 @@ import (
 
 // TestRandom plays the ladder on shuffled ports.
 func TestRandom(t *testing.T) {
-	const n = 60_000
+	const n = 60_000 / thin
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, tt := range []struct{ firing, bait, strikes int }{
 		{8, 0, 3}, {8, 3, 3}, {1, 5, 3}, {0, 5, 2}, {2, 0, 3}, {30, 10, 8}, {5, 0, 1}, {5, 5, 1},
@@ -64,11 +64,11 @@ func TestClosedForms(t *testing.T) {
 		}
 	}
 	for _, runs := range []int{1, 2, 3, 8} {
-		rng, sum, n := rand.New(rand.NewPCG(2, 2)), 0, 40_000
+		rng, sum, n := rand.New(rand.NewPCG(2, 2)), 0, 40_000/thin
 		for range n {
 			sum += pickRuns(rng, 29, 8, runs)[2] + 1
 		}
-		if got, want := float64(sum)/float64(n), nearest(29, 8, runs, 3); math.Abs(got-want) > 0.15 {
+		if got, want := float64(sum)/float64(n), nearest(29, 8, runs, 3); math.Abs(got-want) > 0.15*math.Sqrt(thin) {
 			t.Errorf("%d runs: the third neighbour lies %.2f away, want %.2f", runs, got, want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestForged(t *testing.T) {
 		t.Errorf("far %.2f packets, near %.2f: want %.2f, %.2f", far, near, wantFar, wantNear)
 	}
 	far, _ = Spec{Openings: 1, Ports: 99}.Forged(0, 3)
-	packets, n := 0, 1000
+	packets, n := 0, 1000/thin
 	for range n {
 		traps := distinct(rng, maxPort, 99)
 		met := 0
@@ -98,7 +98,7 @@ func TestForged(t *testing.T) {
 			}
 		}
 	}
-	if got := float64(packets) / float64(n); math.Abs(got-far) > 0.08*far {
+	if got := float64(packets) / float64(n); math.Abs(got-far) > 0.08*math.Sqrt(thin)*far {
 		t.Errorf("%.0f packets, stated %.0f", got, far)
 	}
 }

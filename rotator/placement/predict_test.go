@@ -51,7 +51,7 @@ func chiSquare(t *testing.T, what string, counts []int) {
 func TestPositionsAreUniform(t *testing.T) {
 	pick := rand.New(rand.NewPCG(9, 9))
 	where, start := make([]int, 255), make([]int, 255)
-	draws(t, 100_000, secretOnly, whole, func(_ int, traps portsnare.Traps) {
+	draws(t, 100_000/thin, secretOnly, whole, func(_ int, traps portsnare.Traps) {
 		ranges := traps.Secret.Ranges()
 		r := ranges[pick.IntN(len(ranges))]
 		start[(int(r.From)-1)/257]++
@@ -74,7 +74,7 @@ func TestNeighboursAreUniform(t *testing.T) {
 	for _, runs := range []int{1, 2, 3, 4} {
 		index := map[int]int{}
 		var counts []int
-		for range 100_000 {
+		for range 100_000 / thin {
 			key := 0
 			for _, i := range pickRuns(rng, 9, 4, runs) {
 				key |= 1 << i
@@ -97,7 +97,7 @@ func TestNeighboursAreUniform(t *testing.T) {
 func TestGenerationsAreIndependent(t *testing.T) {
 	pick := rand.New(rand.NewPCG(8, 8))
 	pairs := make([]int, 16*16)
-	last, shared, n := -1, 0, 50_000
+	last, shared, n := -1, 0, 50_000/thin
 	var before portsnare.PortSet
 	draws(t, n, secretOnly, whole, func(_ int, traps portsnare.Traps) {
 		ranges := traps.Secret.Ranges()
@@ -111,7 +111,7 @@ func TestGenerationsAreIndependent(t *testing.T) {
 	})
 	chiSquare(t, "pairs", pairs)
 	got, want := float64(shared)/float64(n-1), 512.0*512/65535
-	if math.Abs(got-want) > 0.1 {
+	if math.Abs(got-want) > 0.1*math.Sqrt(thin) {
 		t.Errorf("consecutive sets share %.3f ports, want %.3f", got, want)
 	}
 }
@@ -233,7 +233,7 @@ func TestGuess(t *testing.T) {
 	for i := range 10 {
 		blocks = append(blocks, block(1000+6000*i, 3)...)
 	}
-	const n = 40_000
+	const n = 40_000 / thin
 	guesses := []struct {
 		name  string
 		ports portsnare.PortSet
@@ -269,7 +269,7 @@ func TestGuess(t *testing.T) {
 func TestEntropyBySmallCase(t *testing.T) {
 	avoid := portsnare.NewPortSet(portsnare.PortRange{Protocol: portsnare.TCP, From: 13, To: maxPort})
 	spec, terrain := Spec{Openings: 2, Ports: 4}, Terrain{Avoid: avoid, Budget: 60}
-	counts, n := map[string]float64{}, 200_000
+	counts, n := map[string]float64{}, 200_000/thin
 	draws(t, n, spec, terrain, func(_ int, traps portsnare.Traps) { counts[traps.Secret.String()]++ })
 	bits := 0.0
 	for _, c := range counts {

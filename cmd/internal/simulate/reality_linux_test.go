@@ -123,7 +123,7 @@ func correlation(x, y []float64) float64 {
 // scan as often: both must reach as many hidden ports.
 func replay(t *testing.T, recorded []int, model Scan) {
 	t.Helper()
-	const runs = 2000
+	const runs = 2000 / thin
 	rng := rand.New(rand.NewPCG(6, 6))
 	real, modelled := 0, 0
 	for range runs {
@@ -190,7 +190,7 @@ func smallWorld(hidden, last int) placement.Terrain {
 // What it finds must be what the simulation of the same scan predicts.
 func TestRealKernel(t *testing.T) {
 	t.Parallel()
-	const space, hidden, runs = 300, 151, 200
+	const space, hidden, runs = 300, 151, 200 / min(thin, 4)
 	spec := placement.Spec{Neighbours: 4, Radius: 8, Bait: 3, Openings: 6, Ports: 14}
 	terrain := smallWorld(hidden, space)
 	world := defended(t, hidden)
@@ -221,7 +221,7 @@ func TestRealKernel(t *testing.T) {
 	}
 
 	scan := Scan{Order: Around, Span: space, Rate: 10_000, Sources: 1}
-	predicted, err := Trials(rng, 40_000, scan, Ours(spec, terrain), []int{hidden}, Rules{Policy: portsnare.DefaultPolicy()})
+	predicted, err := Trials(rng, 40_000/thin, scan, Ours(spec, terrain), []int{hidden}, Rules{Policy: portsnare.DefaultPolicy()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func TestOrders(t *testing.T) {
 func TestClosedFormsHold(t *testing.T) {
 	for _, budget := range []int{3, 23, 58} {
 		o := options(t, budget)
-		o.Runs = 4000
+		o.Runs = 4000 / thin
 		for i, scan := range Scans() {
 			if scan.Closed == nil || scan.Rules.Alarm > 0 {
 				continue
@@ -177,7 +177,7 @@ func TestGoals(t *testing.T) {
 				continue
 			}
 			met++
-			cell, err := Trials(rand.New(rand.NewPCG(3, uint64(i))), 4000, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
+			cell, err := Trials(rand.New(rand.NewPCG(3, uint64(i))), 4000/thin, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,6 +214,9 @@ func TestReportIsTheSameForTheSameSeed(t *testing.T) {
 // TestLearner: the faster traps move, the less it helps to learn, and who has
 // an address for every strike there is finds the port.
 func TestLearner(t *testing.T) {
+	if thin > 1 {
+		t.Skip("it takes as many learners to tell the difference")
+	}
 	o := options(t, 58)
 	share := func(every float64, addresses int, keep float64, runs int) Cell {
 		c, err := o.learner(Learning{Seconds: every, Addresses: addresses}, keep, runs)
