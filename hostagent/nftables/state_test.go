@@ -99,7 +99,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// TestFlushOfNothing.
+// TestFlushOfNothing: where nothing is, nothing is made.
 func TestFlushOfNothing(t *testing.T) {
 	w := newWorld(t, ipv4, Options{})
 	w.do(w.b.Flush)
