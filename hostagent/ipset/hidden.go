@@ -31,21 +31,21 @@ func (r rules) hidden() []chain {
 	if r.alarm {
 		return []chain{{chainHidden, append(known, "-j DROP")}}
 	}
-	grey := []string{first("grey", greyMost, greyTick, greyTime) + " -j DROP"}
+	grey := []string{unmet("grey", greyMost, greyTick, greyTime) + " -j DROP"}
 	for i := 1; i <= slots(r.policy.Strikes); i++ {
 		grey = append(grey, in(r.slot(i), "src")+" -j DROP")
 	}
 	return []chain{
 		{chainHidden, append(known, delayRate+" -g "+chainDelay)},
-		{chainDelay, []string{first("hasty", hastyMost, hastyTick, hastyTime) + " -g " + chainGrey, "-j DROP"}},
+		{chainDelay, []string{unmet("hasty", hastyMost, hastyTick, hastyTime) + " -g " + chainGrey, "-j DROP"}},
 		{chainGrey, grey},
 	}
 }
 
-// first matches a SYN whose like, from the same address and port to the same
+// unmet matches a SYN whose like, from the same address and port to the same
 // port, was not met for a time, up to a tick longer. It is a bucket that nothing
 // ever fills again, forgotten when it was left alone for that time.
-func first(name string, most int, tick, forget time.Duration) string {
+func unmet(name string, most int, tick, forget time.Duration) string {
 	return fmt.Sprintf("-m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-mode srcip,srcport,dstport"+
 		" --hashlimit-name %s --hashlimit-htable-size %d --hashlimit-htable-max %d --hashlimit-htable-gcinterval %d --hashlimit-htable-expire %d",
 		prefix+name, most/4, most, tick.Milliseconds(), forget.Milliseconds())

@@ -10,21 +10,23 @@ import (
 
 // The chains. Every chain of ours begins with the first name.
 const (
-	chainMain   = "PORTSNARE"
-	chainTrap   = "PORTSNARE_TRAP"
-	chainHit    = "PORTSNARE_HIT"
-	chainBan    = "PORTSNARE_BAN"
-	chainHidden = "PORTSNARE_HIDDEN"
-	chainDelay  = "PORTSNARE_DELAY"
-	chainGrey   = "PORTSNARE_GREY"
-	chainTalk   = "PORTSNARE_TALK"
-	chainVoid   = "PORTSNARE_VOID"
-	chainStray  = "PORTSNARE_STRAY"
-	chainUDP    = "PORTSNARE_UDP"
-	chainUDPHit = "PORTSNARE_UDP_HIT"
-	chainLeave  = "PORTSNARE_LEAVE"
-	chainSaid   = "PORTSNARE_SAID"
-	chainRefuse = "PORTSNARE_REFUSE"
+	chainMain      = "PORTSNARE"
+	chainTrap      = "PORTSNARE_TRAP"
+	chainHit       = "PORTSNARE_HIT"
+	chainFirst     = "PORTSNARE_FIRST"
+	chainBan       = "PORTSNARE_BAN"
+	chainHidden    = "PORTSNARE_HIDDEN"
+	chainDelay     = "PORTSNARE_DELAY"
+	chainGrey      = "PORTSNARE_GREY"
+	chainTalk      = "PORTSNARE_TALK"
+	chainPublished = "PORTSNARE_PUBLISHED"
+	chainVoid      = "PORTSNARE_VOID"
+	chainStray     = "PORTSNARE_STRAY"
+	chainUDP       = "PORTSNARE_UDP"
+	chainUDPHit    = "PORTSNARE_UDP_HIT"
+	chainLeave     = "PORTSNARE_LEAVE"
+	chainSaid      = "PORTSNARE_SAID"
+	chainRefuse    = "PORTSNARE_REFUSE"
 )
 
 // Rules are written in the very form in which iptables-save prints them, so
@@ -103,7 +105,8 @@ func (r rules) raw() table {
 			r.remember(),
 			"-j DROP",
 		)},
-		{chainHit, r.count(r.friend("DROP"), r.fire())},
+		{chainHit, r.count(r.fire(), r.friend("DROP"))},
+		{chainFirst, r.first()},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),
 			in(r.set("ban"), "src") + " ! --update-counters " + r.log(portsnare.LogBan),
@@ -120,13 +123,11 @@ func (r rules) syn() []string {
 	if r.bits > 32 {
 		banned += notIn(r.set("allow"), "src") + " "
 	}
+	trap := in(trapTCP, "dst") + " "
 	if r.forwards {
-		banned += toUs + " "
+		banned, trap = banned+toUs+" ", trap+toUs+" "
 	}
-	rules := []string{
-		banned + "-j DROP",
-		in(trapTCP, "dst") + " " + toUsNotOwn + " -g " + chainTrap,
-	}
+	rules := []string{banned + "-j DROP", trap + "-g " + chainTrap}
 	if r.alarm || r.policy.Delay {
 		rules = append(rules, in(hiddenTCP, "dst")+" "+toUsNotOwn+" -g "+chainHidden)
 	}
@@ -154,7 +155,8 @@ func (r rules) mangle() table {
 		{chainStray, r.stray()},
 		{chainVoid, append(r.allowed(), anySocket+" -j RETURN", "-j DROP")}, // it would be a published port that refuses
 		{chainUDP, r.udp()},
-		{chainUDPHit, r.count()},
+		{chainUDPHit, r.count(nil)},
+		{chainFirst, r.first()},
 	}, r.talk(), r.leave())}
 }
 
@@ -194,31 +196,40 @@ func (r rules) udp() []string {
 	)
 }
 
-// count takes a first hit: remembers it, fires if it may, logs it, and adds a
-// strike. If the memory is full the hit is not counted, or it would be counted
-// again with every repetition. Slots are tried from the last to the first, so
-// that the one just filled does not let the next be filled.
-func (r rules) count(fire ...string) []string {
-	rules := append([]string{
-		r.remember(),
-		notIn(r.set("hit"), "src,dst") + " -j DROP",
-	}, fire...)
-	rules = append(rules, logRate+" "+r.log(portsnare.LogHit))
-	for i := slots(r.policy.Strikes); i >= 1; i-- {
+// count takes the first hit of a source on a port: remembers it, leaves it alone
+// if it may, fires if it may, logs it, and adds a strike. If the memory is full the
+// hit is not counted, or it would be counted again with every repetition. Slots are
+// tried from the last to the first, so that the one just filled does not let the
+// next be filled.
+func (r rules) count(fire []string, alone ...string) []string {
+	rules := slices.Concat([]string{r.remember(), notIn(r.set("hit"), "src,dst") + " -j DROP"}, alone)
+	if r.policy.Strikes == 1 {
+		return append(append(rules, fire...), "-g "+chainFirst)
+	}
+	rules = append(rules, notIn(r.slot(1), "src")+" -g "+chainFirst)
+	rules = append(append(rules, fire...), logRate+" "+r.log(portsnare.LogHit))
+	for i := r.policy.Strikes - 1; i > 1; i-- {
 		rules = append(rules, r.filled(i-1)+notIn(r.slot(i), "src")+" "+add(r.slot(i), "src", r.policy.Window))
 	}
 	return append(rules, "-j DROP")
 }
 
-// fire leads a source with a strike in every slot to its ban, except on bait.
-func (r rules) fire() string {
-	return r.filled(r.policy.Strikes-1) + notIn(baitTCP, "dst") + " -g " + chainBan
+// first adds the strike of a source that has none in the first slot.
+func (r rules) first() []string {
+	return []string{logRate + " " + r.log(portsnare.LogHit), add(r.slot(1), "src", r.policy.Window), "-j DROP"}
 }
 
-// filled matches a source that stands in each of the first n slots.
+// fire leads a source with a strike in every slot to its ban, except on bait and
+// in our own name.
+func (r rules) fire() []string {
+	return []string{r.filled(r.policy.Strikes-1) + notIn(baitTCP, "dst") + " -m addrtype ! --src-type LOCAL -g " + chainBan}
+}
+
+// filled matches a source that stands in each of the slots from the second to the
+// n-th: where it is asked for, the source stands in the first.
 func (r rules) filled(n int) string {
 	var matches string
-	for i := 1; i <= n; i++ {
+	for i := 2; i <= n; i++ {
 		matches += in(r.slot(i), "src") + " "
 	}
 	return matches

@@ -19,9 +19,14 @@ const heardTime = time.Minute
 // next packet, of which there is always one: it acknowledges what it got.
 func (r rules) talk() []chain {
 	const begun = "-m conntrack --ctstatus ASSURED --ctdir ORIGINAL"
-	heard := data + " " + in(protectedTCP, "dst") + " " + begun + " " + toUs + " " + keep(r.set(heard), "src,dst", heardTime)
-	return []chain{{chainTalk, append([]string{heard},
-		r.befriend("-p tcp "+begun+" -m conntrack --ctstate DNAT "+in(r.set(spoken), "src"), "dst", "src,dst")...)}}
+	published := in(r.set(spoken), "src") + " " + begun
+	return []chain{
+		{chainTalk, []string{
+			data + " " + in(protectedTCP, "dst") + " " + begun + " " + toUs + " " + keep(r.set(heard), "src,dst", heardTime),
+			"-p tcp -m conntrack --ctstate DNAT -g " + chainPublished,
+		}},
+		{chainPublished, r.befriend("-p tcp "+published, "dst", "src,dst")},
+	}
 }
 
 // leave learns friends from what our services say, and keeps a listening socket
