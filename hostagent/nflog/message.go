@@ -13,8 +13,8 @@ import (
 // The messages of nfnetlink_log and their attributes. All numbers in them are
 // big-endian.
 const (
-	messagePacket = netlink.HeaderType(unix.NFNL_SUBSYS_ULOG<<8 | 0)
-	messageConfig = netlink.HeaderType(unix.NFNL_SUBSYS_ULOG<<8 | 1)
+	messagePacket = netlink.HeaderType(unix.NFNL_SUBSYS_ULOG << 8)
+	messageConfig = netlink.HeaderType(unix.NFNL_SUBSYS_ULOG<<8 + 1)
 
 	configCommand   = 1 // one byte
 	configMode      = 2 // how many bytes of a packet (0 for all that the rule says), how, a pad
