@@ -182,7 +182,7 @@ func zmap(ports ...uint16) func(*world, netip.Addr) error {
 			return err
 		}
 		for _, port := range ports {
-			err := w.program("zmap", "--interface", netlab.Eth0, "--gateway-mac", router.String(), "--source-ip", from.String(),
+			err := w.steady("zmap", "--interface", netlab.Eth0, "--gateway-mac", router.String(), "--source-ip", from.String(),
 				"--target-port", strconv.Itoa(int(port)), "--blacklist-file", "/dev/null", "--cooldown-time", "1", "--verbosity", "0", w.server.String())
 			if err != nil {
 				return err
@@ -190,6 +190,19 @@ func zmap(ports ...uint16) func(*world, netip.Addr) error {
 		}
 		return nil
 	}
+}
+
+// steady runs a program again if it has crashed, as zmap 2.1.1 does once in a
+// hundred short scans. A port that is tried again is no further strike.
+func (w *world) steady(name string, args ...string) (err error) {
+	for range 3 {
+		err = w.program(name, args...)
+		if exit := new(exec.ExitError); !errors.As(err, &exit) {
+			return err
+		}
+		w.t.Log(err)
+	}
+	return err
 }
 
 // hping runs hping3 in the scanner's name.
@@ -212,5 +225,8 @@ func (w *world) program(name string, args ...string) error {
 		w.t.Logf("%s: %v: %s", name, err, said)
 		return nil
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, said)
+	}
+	return nil
 }

@@ -64,6 +64,10 @@ func TestServiceOnTrap(t *testing.T) {
 		for _, port := range services {
 			w.serve(w.Server, netip.AddrPortFrom(wildcard, port))
 		}
+		w.serve(w.Server, netip.AddrPortFrom(w.server, 1005))
+		datagrams, err := w.Server.ListenPacket("udp", netip.AddrPortFrom(w.server, 1001).String())
+		w.check(err)
+		defer datagrams.Close()
 		order := w.order()
 		w.set(order)
 		hidden, served := w.source(), w.source()
@@ -71,6 +75,8 @@ func TestServiceOnTrap(t *testing.T) {
 			w.syn(hidden, port)
 			w.probe(hidden, port)
 		}
+		w.syn(hidden, 1005)
+		w.send(netlab.Packet{Proto: netlab.UDP, Src: hidden, DstPort: 1001, Payload: []byte("x")})
 		w.wantSilence(hidden)
 		w.wantBanned(hidden, false)
 
