@@ -21,6 +21,7 @@ type Metrics struct {
 	lastSuccess *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
 	bans        *prometheus.CounterVec
+	full        *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with reg.
@@ -44,6 +45,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "portsnare_last_success_timestamp_seconds", Help: "When the group last completed a rotation."}, group),
 		hits: counter("portsnare_hits_total", "Hits on traps that hosts reported, by class of trap.", "host", "class"),
 		bans: counter("portsnare_bans_total", "Bans that hosts reported.", "host"),
+		full: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "portsnare_full_tables", Help: "Tables of a host's kernel that are full, as of its last report: it serves, and counts no more in them."},
+			[]string{"host"}),
 	}
 }
 
@@ -52,6 +56,10 @@ func (m *Metrics) Hit(h portsnare.Hit) { m.hits.WithLabelValues(h.Host, string(h
 
 // Ban counts a reported ban.
 func (m *Metrics) Ban(b portsnare.Ban) { m.bans.WithLabelValues(b.Host).Inc() }
+
+func (m *Metrics) reported(r portsnare.Report) {
+	m.full.WithLabelValues(r.Host).Set(float64(len(r.Full)))
+}
 
 func (m *Metrics) rotated(group string, generation portsnare.Generation, took time.Duration) {
 	m.rotations.WithLabelValues(group).Inc()

@@ -53,7 +53,11 @@ func (r *Rotator) taken(ctx context.Context, s *state) (portsnare.PortSet, error
 func (r *Rotator) remind(ctx context.Context, s *state) error {
 	for _, host := range r.group.Hosts {
 		order := r.group.order(host, s.Current.Generation, s.Current.Traps)
-		if report, ok := r.fleet.Report(host); ok && report.Armed == order.Digest() {
+		report, ok := r.fleet.Report(host)
+		if ok {
+			r.metrics.reported(report)
+		}
+		if ok && report.Armed == order.Digest() {
 			continue
 		}
 		if err := r.fleet.Send(ctx, order); err != nil {

@@ -28,6 +28,7 @@ type HostStatus struct {
 	SeenAt  time.Time `json:"seen_at,omitzero"`  // zero: it never reported
 	Bans    int       `json:"bans"`              // sources shut out now
 	Problem string    `json:"problem,omitempty"` // why an order could not be armed
+	Full    []string  `json:"full,omitempty"`    // tables of its kernel that count no more
 }
 
 // outcome is what the last rotation or repair left behind.
@@ -86,5 +87,6 @@ func (r *Rotator) hostStatus(host string, generation portsnare.Generation) HostS
 		SeenAt:  report.At,
 		Bans:    report.Bans,
 		Problem: report.Problem,
+		Full:    report.Full,
 	}
 }

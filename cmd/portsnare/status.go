@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 	hosts := cli.NewTable(w, "HOST", "GROUP", "ARMED", "SEEN", "BANS", "PROBLEM")
 	for _, g := range s.Groups {
 		for _, h := range g.Hosts {
-			hosts.Row(h.Host, g.Group, armed(h), clock(h.SeenAt), strconv.Itoa(h.Bans), h.Problem)
+			hosts.Row(h.Host, g.Group, armed(h), clock(h.SeenAt), strconv.Itoa(h.Bans), problem(h))
 		}
 	}
 	if err := hosts.Flush(); err != nil {
@@ -60,6 +61,13 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+func problem(h rotator.HostStatus) string {
+	if h.Problem == "" && len(h.Full) > 0 {
+		return "full: " + strings.Join(h.Full, ", ")
+	}
+	return h.Problem
 }
 
 func armed(h rotator.HostStatus) string {

@@ -89,6 +89,14 @@ func (s *successor) Set(ctx context.Context, order portsnare.Order) (changed boo
 	return changed, nil
 }
 
+// Full implements hostagent.Bounded where the backend can tell.
+func (s *successor) Full(ctx context.Context) ([]string, error) {
+	if bounded, ok := s.kernel.(hostagent.Bounded); ok {
+		return bounded.Full(ctx)
+	}
+	return nil, nil
+}
+
 // usable returns the backends that work here. None is the error of the first.
 func usable(ctx context.Context) ([]backend, error) {
 	var found []backend
