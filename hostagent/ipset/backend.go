@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // DefaultLogGroup is the NFLOG group that hits and bans are logged to.
@@ -171,7 +172,7 @@ func (b *Backend) apply(ctx context.Context, s script) error {
 		return err
 	}
 	if s.reserved != nil {
-		if err := writeReserved(reservedPath, *s.reserved); err != nil {
+		if err := localports.Write(localports.Path, *s.reserved); err != nil {
 			return fmt.Errorf("reserve trap ports: %w", err)
 		}
 	}

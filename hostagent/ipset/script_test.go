@@ -1,7 +1,6 @@
 package ipset
 
 import (
-	"errors"
 	"flag"
 	"net/netip"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -175,7 +175,7 @@ func golden(t *testing.T, name string, s script) {
 		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.tidy, "7-destroy.ipset": s.destroy,
 	}
 	if s.reserved != nil {
-		parts["5-reserved.sysctl"] = formatReserved(*s.reserved)
+		parts["5-reserved.sysctl"] = localports.Format(*s.reserved)
 	}
 	for file, got := range parts {
 		path := filepath.Join("testdata", name, file)
@@ -233,20 +233,6 @@ func TestAllowedPrefixes(t *testing.T) {
 				t.Errorf("%s in IPv%s: %q, want %q", test.give, families[i].digit, got, want)
 			}
 		}
-	}
-}
-
-func TestParseReserved(t *testing.T) {
-	for text, want := range map[string]string{
-		"\n": "\n", "5,7-9\n": "5,7-9\n", "0\n": "\n", "0-3,9\n": "1-3,9\n", "65535\n": "65535\n",
-	} {
-		ports, err := parseReserved(text)
-		if got := formatReserved(ports); err != nil || got != want {
-			t.Errorf("%q read as %q, %v; want %q", text, got, err, want)
-		}
-	}
-	if _, err := parseReserved("5-\n"); !errors.Is(err, portsnare.Invalid) {
-		t.Errorf("a damaged list: %v, want invalid", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // state is what of ours stands in the kernel.
@@ -59,6 +60,14 @@ const precision = 2 * time.Second
 func (s state) bannedUntil(source netip.Prefix, then time.Time) bool {
 	b, banned := s.bans[source]
 	return banned && !b.until.Add(precision).Before(then)
+}
+
+// readReserved reads the list of reserved ports, if it can be written.
+func (s *state) readReserved() (err error) {
+	if s.reservable = localports.Writable(localports.Path); s.reservable {
+		s.reserved, err = localports.Read(localports.Path)
+	}
+	return err
 }
 
 // foreignReserved returns what others put into ip_local_reserved_ports.

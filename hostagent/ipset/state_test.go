@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // snapshot is all that somebody could find of us, by where he finds it.
@@ -24,7 +25,7 @@ func (w *world) snapshot(variant string) map[string]string {
 	slices.Sort(sets)
 	found := map[string]string{
 		"ipset":    strings.Join(sets, "\n"),
-		"reserved": w.output("cat", reservedPath),
+		"reserved": w.output("cat", localports.Path),
 	}
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		found[tool] = w.output(tool + variant + "-save")
@@ -194,7 +195,7 @@ func TestDestroyed(t *testing.T) {
 			t.Errorf("after the repair (-want +got):\n%s", diff)
 		}
 		w.do(w.b.Flush)
-		if got := w.output("cat", reservedPath); got != "1003,30000\n" {
+		if got := w.output("cat", localports.Path); got != "1003,30000\n" {
 			t.Errorf("reserved ports after Flush %q, want those of others", got)
 		}
 	})
@@ -206,7 +207,7 @@ func TestReservedBelongsToOthersToo(t *testing.T) {
 	w := newWorld(t, ipv4, Options{})
 	reserved := func(want string) {
 		t.Helper()
-		if got := w.output("cat", reservedPath); got != want+"\n" {
+		if got := w.output("cat", localports.Path); got != want+"\n" {
 			t.Errorf("reserved ports %q, want %q", got, want)
 		}
 	}
@@ -234,7 +235,7 @@ func TestManyReserved(t *testing.T) {
 	order.Traps.Secret = portsnare.PortSetOf(ports...)
 	w.set(order)
 	w.do(func(context.Context) error {
-		got, err := readReserved(reservedPath)
+		got, err := localports.Read(localports.Path)
 		if !got.Equal(order.Traps.Secret) {
 			t.Errorf("%d ports reserved, want the %d traps", got.Len(), len(ports))
 		}

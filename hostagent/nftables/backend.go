@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // DefaultLogGroup is the NFLOG group that hits and bans are logged to.
@@ -149,7 +148,7 @@ func (b *Backend) apply(ctx context.Context, s script) error {
 		return err
 	}
 	if s.reserved != nil {
-		if err := writeReserved(reservedPath, *s.reserved); err != nil {
+		if err := localports.Write(localports.Path, *s.reserved); err != nil {
 			return fmt.Errorf("reserve trap ports: %w", err)
 		}
 	}
@@ -176,9 +175,9 @@ func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (ha
 	if err := b.readSets(ctx, &have, wanted); err != nil {
 		return have, err
 	}
-	have.reservable = unix.Access(reservedPath, unix.W_OK) == nil
+	have.reservable = localports.Writable(localports.Path)
 	if have.reservable {
-		have.reserved, err = readReserved(reservedPath)
+		have.reserved, err = localports.Read(localports.Path)
 	}
 	return have, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // This file holds what the tests know of nft; the behaviour they test is that of
@@ -60,5 +61,5 @@ func (w *world) ruleset() string {
 // reservedPorts is the kernel parameter.
 func (w *world) reservedPorts() string {
 	w.t.Helper()
-	return strings.TrimSpace(w.output("cat", reservedPath))
+	return strings.TrimSpace(w.output("cat", localports.Path))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // snapshot is all that somebody could find of us, by where he finds it, without
@@ -308,7 +309,7 @@ func TestManyReserved(t *testing.T) {
 	order.Traps.Secret = portsnare.PortSetOf(ports...)
 	w.set(order)
 	w.do(func(context.Context) error {
-		got, err := readReserved(reservedPath)
+		got, err := localports.Read(localports.Path)
 		if !got.Equal(order.Traps.Secret) {
 			t.Errorf("%d ports reserved, want the %d traps", got.Len(), len(ports))
 		}

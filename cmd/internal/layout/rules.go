@@ -33,8 +33,11 @@ func folders(s *source) {
 // parts are packages that belong to the one above them, which may import them.
 var parts = []string{"rotator/placement"}
 
+// shared are packages that all others of their area may import.
+var shared = []string{"hostagent/localports"}
+
 // arrows: all may import the top, cmd may import all, nobody else anybody but
-// its own parts.
+// its own parts and what its area shares.
 func arrows(s *source) {
 	if s.isTest() || area(s.folder()) == "cmd" {
 		return
@@ -42,7 +45,8 @@ func arrows(s *source) {
 	s.imports(func(at token.Pos, imported string) {
 		folder, ours := strings.CutPrefix(imported, module+"/")
 		switch {
-		case !ours, slices.Contains(parts, folder) && path.Dir(folder) == s.folder():
+		case !ours, slices.Contains(parts, folder) && path.Dir(folder) == s.folder(),
+			slices.Contains(shared, folder) && area(folder) == area(s.folder()):
 		case area(folder) == area(s.folder()):
 			s.breach(at, "imports its sibling %s: want both joined in cmd", folder)
 		default:
