@@ -4,7 +4,7 @@ package portsnare
 type Limits struct {
 	Rules     int  `json:"rules"`      // rules the firewall may hold, foreign ones included
 	PerFamily bool `json:"per_family"` // Rules counts IPv4 and IPv6 each for itself
-	InPlace   bool `json:"in_place"`   // an opening can be turned into another in one write
+	InPlace   bool `json:"in_place"`   // old openings can become new ones one by one, none lost in between
 	Folds     bool `json:"folds"`      // one rule takes many sources, of both families
 }
 

@@ -46,6 +46,12 @@ func (o Opening) String() string {
 	return fmt.Sprintf("%s from %s", o.Range, o.Source)
 }
 
+// valid reports whether o names ports and whom to admit to them.
+func (o Opening) valid() bool {
+	r := o.Range
+	return (r.Protocol == TCP || r.Protocol == UDP) && r.From >= 1 && r.From <= r.To && o.Source.IsValid()
+}
+
 // Covers reports whether o admits everything that other admits.
 func (o Opening) Covers(other Opening) bool {
 	return o.Range.Protocol == other.Range.Protocol &&

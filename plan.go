@@ -101,6 +101,29 @@ func (p *Plan) sort() {
 	slices.SortFunc(p.Held, byOpening)
 }
 
+// Check is the last gate before a provider writes: whatever made the plan, only
+// rules that bear mark are closed, none that is to be held, and what is opened
+// is an opening. The error, of kind [Invalid], names the first that is not so.
+func (p Plan) Check(mark Mark) error {
+	if mark == "" {
+		return invalidf("an owner mark is needed")
+	}
+	for _, r := range p.Close {
+		switch {
+		case r.ID == "" || r.Mark != mark || r.Deny:
+			return invalidf("rule %s (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, mark)
+		case slices.ContainsFunc(p.Held, func(h Rule) bool { return h.ID == r.ID }):
+			return invalidf("rule %s (%s) is to be held too", r.ID, r.Opening)
+		}
+	}
+	for _, o := range p.Open {
+		if !o.valid() {
+			return invalidf("%s is no opening", o)
+		}
+	}
+	return nil
+}
+
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Open) == 0 && len(p.Close) == 0 }
 

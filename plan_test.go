@@ -61,6 +61,39 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+func TestPlanCheck(t *testing.T) {
+	ours := Rule{ID: "3", Opening: opening(t, "5/tcp", anyV4), Mark: "web"}
+	change := func(f func(*Rule)) Plan {
+		r := ours
+		f(&r)
+		return Plan{Close: []Rule{ours, r}}
+	}
+	for _, tt := range []struct {
+		plan Plan
+		want string
+	}{
+		{change(func(r *Rule) { r.Mark = "" }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
+		{change(func(r *Rule) { r.Mark = "db" }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "db", ours is "web"`},
+		{change(func(r *Rule) { r.ID = "" }), `rule  (5/tcp from 0.0.0.0/0) bears the mark "web", ours is "web"`},
+		{change(func(r *Rule) { r.Deny = true }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "web", ours is "web"`},
+		{Plan{Close: []Rule{ours}, Held: []Rule{ours}}, "rule 3 (5/tcp from 0.0.0.0/0) is to be held too"},
+		{Plan{Open: []Opening{opening(t, "6/tcp", Source{})}}, "6/tcp from a named source is no opening"},
+		{Plan{Open: []Opening{{PortRange{Protocol: TCP}, anyV4}}}, "0/tcp from 0.0.0.0/0 is no opening"},
+		{Plan{Open: []Opening{{PortRange{1, 5, 5}, anyV4}}}, "5/protocol-1 from 0.0.0.0/0 is no opening"},
+	} {
+		if err := tt.plan.Check("web"); err == nil || err.Error() != tt.want || KindOf(err) != Invalid {
+			t.Errorf("Check = %v, want %s", err, tt.want)
+		}
+	}
+	good := Plan{Close: []Rule{ours}, Open: []Opening{opening(t, "6-9/udp", anyV6)}}
+	if err := good.Check("web"); err != nil {
+		t.Error(err)
+	}
+	if err := good.Check(""); KindOf(err) != Invalid {
+		t.Errorf("Check without a mark = %v, want invalid", err)
+	}
+}
+
 // TestDiffNeverHurts applies plans of random firewalls and demands the
 // invariants: what is wanted stands, only ours went, a protected port that was
 // admitted still is, and the second plan is empty.

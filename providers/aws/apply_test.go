@@ -113,15 +113,15 @@ func TestApplyRefuses(t *testing.T) {
 		text string
 	}{
 		{"a protected rule", portsnare.Plan{Close: []portsnare.Rule{ours[0], ssh}},
-			"aws: close a rule of %s: rule " + ssh.ID + ` (22/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
+			"aws: carry out a plan for %s: rule " + ssh.ID + ` (22/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
 		{"a rule of another group's", portsnare.Plan{Close: []portsnare.Rule{byID[other.ID]}},
-			"aws: close a rule of %s: rule " + other.ID + ` (9/tcp from 0.0.0.0/0) bears the mark "db", ours is "web"`},
+			"aws: carry out a plan for %s: rule " + other.ID + ` (9/tcp from 0.0.0.0/0) bears the mark "db", ours is "web"`},
 		{"a rule to be held", portsnare.Plan{Close: ours, Held: ours},
-			"aws: close a rule of %s: rule " + ours[0].ID + " (5/tcp from 0.0.0.0/0) is to be held too"},
+			"aws: carry out a plan for %s: rule " + ours[0].ID + " (5/tcp from 0.0.0.0/0) is to be held too"},
 		{"an opening to nobody", portsnare.Plan{Open: []portsnare.Opening{{Range: parse(t, "6/tcp")[0]}}, Close: ours},
-			"aws: open ports in %s: 6/tcp from a named source is no opening"},
+			"aws: carry out a plan for %s: 6/tcp from a named source is no opening"},
 		{"an opening of no port", portsnare.Plan{Open: []portsnare.Opening{{Range: portsnare.PortRange{Protocol: portsnare.TCP}, Source: anyV4}}},
-			"aws: open ports in %s: 0/tcp from 0.0.0.0/0 is no opening"},
+			"aws: carry out a plan for %s: 0/tcp from 0.0.0.0/0 is no opening"},
 	}
 	before := len(l.ec2.Calls())
 	for _, tt := range tests {

@@ -3,7 +3,6 @@ package digitalocean
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/digitalocean/godo"
 
@@ -60,23 +59,10 @@ func (f *Firewall) Writes(plan portsnare.Plan) int {
 	return writes
 }
 
-// check is the last gate before a write: whatever made the plan, only a rule of
-// ours goes, and none that is to be held.
+// check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
-	for _, r := range plan.Close {
-		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
-		switch {
-		case r.ID == "" || r.Mark != f.mark || r.Deny:
-			return invalid("close a rule of", f.id, fmt.Errorf("rule %q (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, f.mark), "")
-		case held:
-			return invalid("close a rule of", f.id, fmt.Errorf("rule %q (%s) is to be held too", r.ID, r.Opening), "")
-		}
-	}
-	for _, o := range plan.Open {
-		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
-		if !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid() {
-			return invalid("open ports in", f.id, fmt.Errorf("%s is no opening", o), "")
-		}
+	if err := plan.Check(f.mark); err != nil {
+		return invalid("carry out a plan for", f.id, err, "")
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ package none
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -102,17 +101,8 @@ func (f *Firewall) remember(o portsnare.Opening) string {
 // check holds plans to what every other provider demands of them, so that one
 // that is wrong is found here too.
 func (f *Firewall) check(plan portsnare.Plan) error {
-	for _, r := range plan.Close {
-		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
-		if r.ID == "" || r.Mark != f.mark || held {
-			return invalid("close", fmt.Errorf("rule %s (%s) with the mark %q is not to be closed by %q", r.ID, r.Opening, r.Mark, f.mark))
-		}
-	}
-	for _, o := range plan.Open {
-		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
-		if !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid() {
-			return invalid("open", fmt.Errorf("%s is no opening", o))
-		}
+	if err := plan.Check(f.mark); err != nil {
+		return invalid("carry out a plan", err)
 	}
 	return nil
 }

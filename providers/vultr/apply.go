@@ -51,24 +51,14 @@ func (f *Firewall) Writes(plan portsnare.Plan) int {
 	return len(distinct(plan.Open)) + len(distinct(plan.Close))
 }
 
-// check is the last gate before a write: whatever made the plan, only a rule of
-// ours goes, and none that is to be held.
+// check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
-	for _, r := range plan.Close {
-		held := slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID })
-		switch _, err := strconv.Atoi(r.ID); {
-		case err != nil:
-			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %q (%s) has no number", r.ID, r.Opening), "")
-		case r.Mark != f.mark:
-			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, f.mark), "")
-		case held:
-			return invalid("close a rule of", f.groupID, fmt.Errorf("rule %s (%s) is to be held too", r.ID, r.Opening), "")
-		}
+	if err := plan.Check(f.mark); err != nil {
+		return invalid("carry out a plan for", f.groupID, err, "")
 	}
-	for _, o := range plan.Open {
-		tcpOrUDP := o.Range.Protocol == portsnare.TCP || o.Range.Protocol == portsnare.UDP
-		if !tcpOrUDP || o.Range.From < 1 || o.Range.To < o.Range.From || !o.Source.IsValid() {
-			return invalid("open ports in", f.groupID, fmt.Errorf("%s is no opening", o), "")
+	for _, r := range plan.Close {
+		if _, err := strconv.Atoi(r.ID); err != nil {
+			return invalid("carry out a plan for", f.groupID, fmt.Errorf("rule %q (%s) has no number", r.ID, r.Opening), "")
 		}
 	}
 	return nil

@@ -205,10 +205,10 @@ func TestApplyRefuses(t *testing.T) {
 		plan portsnare.Plan
 		text string
 	}{
-		{portsnare.Plan{Close: []portsnare.Rule{ours[0], stranger}}, `close a rule of %s: rule 3 (5/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
-		{portsnare.Plan{Close: []portsnare.Rule{unnumbered}}, `close a rule of %s: rule "sgr-1" (5/tcp from 0.0.0.0/0) has no number`},
-		{portsnare.Plan{Close: ours, Held: ours}, "close a rule of %s: rule 3 (5/tcp from 0.0.0.0/0) is to be held too"},
-		{portsnare.Plan{Open: []portsnare.Opening{{Range: ours[0].Opening.Range}}}, "open ports in %s: 5/tcp from a named source is no opening"},
+		{portsnare.Plan{Close: []portsnare.Rule{ours[0], stranger}}, `carry out a plan for %s: rule 3 (5/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
+		{portsnare.Plan{Close: []portsnare.Rule{unnumbered}}, `carry out a plan for %s: rule "sgr-1" (5/tcp from 0.0.0.0/0) has no number`},
+		{portsnare.Plan{Close: ours, Held: ours}, "carry out a plan for %s: rule 3 (5/tcp from 0.0.0.0/0) is to be held too"},
+		{portsnare.Plan{Open: []portsnare.Opening{{Range: ours[0].Opening.Range}}}, "carry out a plan for %s: 5/tcp from a named source is no opening"},
 	} {
 		_, err := l.Apply(context.Background(), tt.plan)
 		wantError(t, err, portsnare.Invalid, "vultr: "+fmt.Sprintf(tt.text, l.group), "")
