@@ -6,6 +6,7 @@ type Limits struct {
 	PerFamily bool `json:"per_family"` // Rules counts IPv4 and IPv6 each for itself
 	InPlace   bool `json:"in_place"`   // old openings can become new ones one by one, none lost in between
 	Folds     bool `json:"folds"`      // one rule takes many sources, of both families
+	Whole     bool `json:"whole"`      // each write replaces all rules, so opening first would cost one more
 }
 
 // Budget returns how many port ranges may be open to all of the sources at

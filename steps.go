@@ -30,19 +30,21 @@ type Way string
 const (
 	// OpenFirst: the old and the new traps are open together for a moment.
 	OpenFirst Way = "open-first"
-	// InPlace: there is no room for both, but the API can replace in one write.
+	// InPlace: the API can turn old openings into new ones, and there is no room
+	// for both or nothing to be won by it.
 	InPlace Way = "in-place"
 	// CloseFirst: there is no room for both; the old traps go first.
 	CloseFirst Way = "close-first"
 )
 
-// ChooseWay returns the best way from one trap set to another where budget
-// ranges may be open at once (see [Limits.Budget]).
-func ChooseWay(from, to TrapSet, budget int, inPlace bool) Way {
-	switch both := union(from.Ports().Ranges(), to.Ports().Ranges()); {
-	case len(both) <= budget:
+// ChooseWay returns the best way from one trap set to another in a firewall with
+// these limits, where budget ranges may be open at once (see [Limits.Budget]).
+func ChooseWay(from, to TrapSet, budget int, limits Limits) Way {
+	fits := len(union(from.Ports().Ranges(), to.Ports().Ranges())) <= budget
+	switch {
+	case fits && !limits.Whole:
 		return OpenFirst
-	case inPlace:
+	case limits.InPlace:
 		return InPlace
 	}
 	return CloseFirst

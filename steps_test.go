@@ -94,12 +94,18 @@ func checkOrder(t *testing.T, name string, from TrapSet, steps []Step, to TrapSe
 func TestChooseWay(t *testing.T) {
 	from, to := secret(t, 1, "1/tcp,3/tcp,5/tcp"), secret(t, 2, "3/tcp,7/tcp")
 	for _, tt := range []struct {
-		budget  int
-		inPlace bool
-		want    Way
-	}{{4, false, OpenFirst}, {4, true, OpenFirst}, {3, true, InPlace}, {3, false, CloseFirst}} {
-		if got := ChooseWay(from, to, tt.budget, tt.inPlace); got != tt.want {
-			t.Errorf("ChooseWay(budget %d, in place %v) = %s, want %s", tt.budget, tt.inPlace, got, tt.want)
+		budget int
+		limits Limits
+		want   Way
+	}{
+		{4, Limits{}, OpenFirst},
+		{4, Limits{InPlace: true}, OpenFirst},
+		{4, Limits{InPlace: true, Whole: true}, InPlace},
+		{3, Limits{InPlace: true}, InPlace},
+		{3, Limits{}, CloseFirst},
+	} {
+		if got := ChooseWay(from, to, tt.budget, tt.limits); got != tt.want {
+			t.Errorf("ChooseWay(budget %d, %+v) = %s, want %s", tt.budget, tt.limits, got, tt.want)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (r *Rotator) begin(ctx context.Context, s *state) error {
 		return err
 	}
 	to := portsnare.TrapSet{Generation: s.Current.Generation + 1, Traps: traps}
-	s.Pending = &rotation{To: to, Way: portsnare.ChooseWay(s.Current, to, terrain.Budget, limits.InPlace)}
+	s.Pending = &rotation{To: to, Way: portsnare.ChooseWay(s.Current, to, terrain.Budget, limits)}
 	return nil
 }
 

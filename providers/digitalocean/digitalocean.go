@@ -167,7 +167,7 @@ func (f *Firewall) Limits(ctx context.Context) (portsnare.Limits, error) {
 	if err != nil {
 		return portsnare.Limits{}, err
 	}
-	return portsnare.Limits{Rules: max(0, MaxRules-len(fw.OutboundRules)), Folds: true, InPlace: f.replace}, nil
+	return portsnare.Limits{Rules: max(0, MaxRules-len(fw.OutboundRules)), Folds: true, InPlace: f.replace, Whole: f.replace}, nil
 }
 
 // get reads the firewall and demands that it is ours.
