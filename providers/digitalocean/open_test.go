@@ -55,6 +55,20 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestReplaceTakesOneWrite: where a PUT replaces all rules, a rotation must not
+// open first and close afterwards.
+func TestReplaceTakesOneWrite(t *testing.T) {
+	l := newLab(t, dofake.Options{}, 0)
+	environment(t, map[string]string{"DIGITALOCEAN_TOKEN": dofake.DefaultToken, "DIGITALOCEAN_API_URL": l.url + "/v2/"})
+	f, err := digitalocean.Open(digitalocean.Options{FirewallID: l.id, Mark: mark, Replace: true})
+	noError(t, err)
+	limits, err := f.Limits(t.Context())
+	noError(t, err)
+	if way := portsnare.ChooseWay(portsnare.TrapSet{}, portsnare.TrapSet{}, limits.Rules, limits); way != portsnare.InPlace {
+		t.Errorf("way %s with limits %+v, want in place", way, limits)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")
