@@ -3,6 +3,7 @@ package vultr_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -144,8 +145,10 @@ var answers = map[providertest.Fault]answer{
 	providertest.Hang:         {vultrfake.Before, silence},
 }
 
-// silence neither answers nor does anything.
+// silence neither answers nor does anything. A server sees that the client has
+// gone away only after it has read the whole request.
 var silence http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 	vultrfake.Drop.ServeHTTP(w, r)
 })
