@@ -3,6 +3,7 @@ package digitalocean_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -228,6 +229,7 @@ var answers = map[providertest.Fault]answer{
 	providertest.BadGateway:   {dofake.Before, dofake.BadGateway},
 	providertest.LateGateway:  {dofake.After, dofake.BadGateway},
 	providertest.Hang: {dofake.Before, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // only then does a server see that its client has gone
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	})},
