@@ -49,6 +49,7 @@ func (l *lab) sdk(options ...func(*ec2.Options)) *ec2.Client {
 		BaseEndpoint: aws.String(l.url),
 		Credentials:  credentials.NewStaticCredentialsProvider(ec2fake.DefaultAccessKeyID, "secret", ""),
 		Retryer:      aws.NopRetryer{},
+		HTTPClient:   ownBody{awshttp.NewBuildableClient()},
 	}
 	return ec2.New(base, options...)
 }
