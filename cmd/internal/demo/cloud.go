@@ -102,21 +102,8 @@ func filter(rules []ec2fake.Rule) string {
 
 // watch keeps account of how long a protected port was not admitted.
 func (c *cloud) watch(rules []ec2fake.Rule) {
-	missing := c.required
-	var admits [2]portsnare.PortSet // by family
-	for _, r := range rules {
-		protocol, err := portsnare.ParseProtocol(r.Protocol)
-		if err != nil || r.CIDR.Bits() != 0 {
-			continue
-		}
-		family := 0
-		if r.CIDR.Addr().Is6() {
-			family = 1
-		}
-		open := portsnare.PortRange{Protocol: protocol, From: uint16(r.FromPort), To: uint16(r.ToPort)}
-		admits[family] = admits[family].Union(portsnare.NewPortSet(open))
-	}
-	missing = missing.Minus(admits[0].Intersect(admits[1]))
+	four, six := openPorts(rules, func(r ec2fake.Rule) bool { return r.CIDR.Bits() == 0 })
+	missing := c.required.Minus(four.Intersect(six))
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,6 +111,23 @@ func (c *cloud) watch(rules []ec2fake.Rule) {
 	if !missing.Empty() {
 		c.shut = time.Now()
 	}
+}
+
+// openPorts returns the ports that the chosen of the rules open to each family.
+func openPorts(rules []ec2fake.Rule, chosen func(ec2fake.Rule) bool) (four, six portsnare.PortSet) {
+	for _, r := range rules {
+		protocol, err := portsnare.ParseProtocol(r.Protocol)
+		if err != nil || !chosen(r) {
+			continue
+		}
+		open := portsnare.NewPortSet(portsnare.PortRange{Protocol: protocol, From: uint16(r.FromPort), To: uint16(r.ToPort)})
+		if r.CIDR.Addr().Is6() {
+			six = six.Union(open)
+		} else {
+			four = four.Union(open)
+		}
+	}
+	return four, six
 }
 
 // settle adds the time since shut to the gap. c.mu is held.

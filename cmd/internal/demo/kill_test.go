@@ -100,22 +100,11 @@ func (d *drill) rest() {
 // openTraps returns the ports that our rules open to both families alike.
 func (d *drill) openTraps() portsnare.PortSet {
 	d.Helper()
-	var families [2]portsnare.PortSet
-	for _, r := range d.cloud.Rules(d.cloud.group) {
-		if r.Tags["portsnare"] == "" {
-			continue
-		}
-		family := 0
-		if r.CIDR.Addr().Is6() {
-			family = 1
-		}
-		open := portsnare.PortRange{Protocol: portsnare.TCP, From: uint16(r.FromPort), To: uint16(r.ToPort)}
-		families[family] = families[family].Union(portsnare.NewPortSet(open))
+	four, six := openPorts(d.cloud.Rules(d.cloud.group), func(r ec2fake.Rule) bool { return r.Tags["portsnare"] != "" })
+	if !four.Equal(six) {
+		d.Fatalf("IPv4 %s\nIPv6 %s", four, six)
 	}
-	if !families[0].Equal(families[1]) {
-		d.Fatalf("IPv4 %s\nIPv6 %s", families[0], families[1])
-	}
-	return families[0]
+	return four
 }
 
 // restart starts the controller again and has it end what was begun.
