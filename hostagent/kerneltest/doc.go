@@ -1,7 +1,11 @@
 // Package kerneltest is what every kernel backend has to pass, in every variant:
 // real scanners, which must find nothing, and innocents, who must not be banned;
-// restarts, rotations, and administrators who flush what they find. It is tests
-// and benchmarks only, and runs in network namespaces of its own.
+// restarts, rotations, and administrators who flush what they find. It runs in
+// network namespaces of its own.
+//
+// It is tests and benchmarks, and the few cases that need a backend which only
+// its own package can make: [FullMemory], [KilledAnywhere] and
+// [KernelLacksSomething]. The tests of that package run those.
 //
 //	go test ./hostagent/kerneltest -v
 //	go test ./hostagent/kerneltest -update

@@ -1,20 +1,10 @@
 package kerneltest
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
-
-// stranger returns the n-th address that is nobody's (RFC 2544, and of IPv6 a
-// /64 each), n below 131,072.
-func (f family) stranger(n int) netip.Addr {
-	if f.server.Is4() {
-		return netip.AddrFrom4([4]byte{198, 18 + byte(n>>16), byte(n >> 8), byte(n)})
-	}
-	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xf, byte(n >> 16), byte(n >> 8), byte(n), 15: 1})
-}
 
 // TestFlood: a flood of forged sources bans nobody, hides no scanner and keeps
 // no client out.
@@ -34,18 +24,6 @@ func TestFlood(t *testing.T) {
 		w.wantSilent(1005, 1005)
 		w.record("Floods", "40,000 SYNs of 20,000 forged sources, one trap", "nobody banned but a scanner in their midst")
 	})
-}
-
-// flood sends one SYN to a trap from each of many forged sources.
-func (w *world) flood(port uint16, sources int) {
-	w.t.Helper()
-	s, err := w.Scanner.NewSender()
-	w.check(err)
-	defer s.Close()
-	for n := range sources {
-		w.check(s.Send(netlab.Packet{Src: w.stranger(n), SrcPort: 40000, Dst: w.server, DstPort: port, Flags: netlab.SYN}))
-	}
-	w.check(w.Fence(w.soon(), w.fence))
 }
 
 // TestFloodOfHping3: sources anywhere in the address space.

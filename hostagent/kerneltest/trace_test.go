@@ -2,11 +2,6 @@ package kerneltest
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -14,56 +9,6 @@ import (
 
 	"github.com/portsnare/portsnare"
 )
-
-// snapshot is all that somebody could find of us, by where he finds it.
-func (w *world) snapshot() map[string]string {
-	w.t.Helper()
-	return map[string]string{
-		"ipset save":        w.output("ipset", "save"),
-		"iptables-save":     w.output("iptables-save"),
-		"ip6tables-save":    w.output("ip6tables-save"),
-		"nft list ruleset":  counted.ReplaceAllString(w.output("nft", "list", "ruleset"), "packets 0 bytes 0"),
-		"parameters of net": w.parameters("/proc/sys/net"),
-	}
-}
-
-// counted is what traffic changes, whoever looks.
-var counted = regexp.MustCompile(`packets \d+ bytes \d+`)
-
-// parameters returns every parameter below a folder that has a value, except
-// for one that counts connections.
-func (w *world) parameters(folder string) string {
-	w.t.Helper()
-	var b strings.Builder
-	w.do(func(context.Context) error {
-		return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || entry.Name() == "nf_conntrack_count" {
-				return err
-			}
-			if value, err := os.ReadFile(path); err == nil { // some are to be written only
-				fmt.Fprintf(&b, "%s: %s", path, value)
-			}
-			return nil
-		})
-	})
-	return b.String()
-}
-
-// foreign loads what ufw, firewalld, Docker and others would have on the server.
-func (w *world) foreign() {
-	w.t.Helper()
-	for file, program := range map[string][]string{
-		"testdata/foreign.ipset":     {"ipset", "restore"},
-		"testdata/foreign.iptables":  {"iptables-restore"},
-		"testdata/foreign.ip6tables": {"ip6tables-restore"},
-		"testdata/foreign.nft":       {"nft", "-f", "-"},
-	} {
-		text, err := os.ReadFile(file)
-		w.check(err)
-		w.feed(string(text), program[0], program[1:]...)
-	}
-	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009"))
-}
 
 // TestFlush: beside the rules and sets of others scanners are caught, and
 // afterwards all is as it was.

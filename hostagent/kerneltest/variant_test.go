@@ -1,35 +1,14 @@
 package kerneltest
 
 import (
-	"context"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/ipset"
-	"github.com/portsnare/portsnare/hostagent/netlab"
 	"github.com/portsnare/portsnare/hostagent/nftables"
 )
-
-// Backend is what the suite asks of a kernel backend.
-type Backend interface {
-	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
-	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
-	Bans(ctx context.Context) ([]portsnare.Ban, error)
-	Friends(ctx context.Context) ([]portsnare.Friend, error)
-	Flush(ctx context.Context) error
-}
-
-// variant is a backend on a host of some kind.
-type variant struct {
-	name     string
-	open     func() Backend
-	iptables string // the host's variant of iptables
-}
 
 var (
 	ipsetNFT    = variant{"ipset, iptables-nft", openIPSet, "nft"}
@@ -43,16 +22,6 @@ var (
 func openIPSet() Backend    { return ipset.New(ipset.Options{}) }
 func openNFTables() Backend { return nftables.New(nftables.Options{}) }
 
-// noDefence shows what a scan finds without us, and with it that it can find
-// something.
-type noDefence struct{}
-
-func (noDefence) Set(context.Context, portsnare.Order) (bool, error)  { return false, nil }
-func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error  { return nil }
-func (noDefence) Friends(context.Context) ([]portsnare.Friend, error) { return nil, nil }
-func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)       { return nil, nil }
-func (noDefence) Flush(context.Context) error                         { return nil }
-
 // forEach runs a test for each variant and both families: at the same time,
 // except that a host has one variant of iptables.
 func forEach(t *testing.T, variants []variant, test func(t *testing.T, w *world)) {
@@ -64,15 +33,6 @@ func forEach(t *testing.T, variants []variant, test func(t *testing.T, w *world)
 					forBoth(t, v, test)
 				}
 			}
-		})
-	}
-}
-
-func forBoth(t *testing.T, v variant, test func(t *testing.T, w *world)) {
-	for _, f := range families {
-		t.Run(v.name+"/"+f.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newWorld(t, v, f))
 		})
 	}
 }
@@ -94,13 +54,4 @@ func install(t testing.TB, variant string) {
 		}
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-}
-
-// notInstalled skips a test for want of a program, except where all must run.
-func notInstalled(t testing.TB, err error) {
-	t.Helper()
-	if os.Getenv(netlab.RequiredEnv) != "" {
-		t.Fatalf("not installed: %v", err)
-	}
-	t.Skipf("not installed: %v", err)
 }

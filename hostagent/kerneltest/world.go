@@ -26,6 +26,7 @@ const (
 // family is the server's and the scanner's addresses of one family.
 type family struct {
 	name    string
+	digit   string // as in the names of sets
 	server  netip.Addr
 	gateway netip.Addr
 	fence   netip.Addr // from which fences come; never misbehaves
@@ -34,11 +35,20 @@ type family struct {
 }
 
 var (
-	ipv4 = family{"IPv4", netlab.ServerAddr4, netlab.GatewayAddr4, netlab.ScannerAddr4, "198.51.100.", ""}
-	ipv6 = family{"IPv6", netlab.ServerAddr6, netlab.GatewayAddr6, netlab.ScannerAddr6, "2001:db8:51:", "::1"}
+	ipv4 = family{"IPv4", "4", netlab.ServerAddr4, netlab.GatewayAddr4, netlab.ScannerAddr4, "198.51.100.", ""}
+	ipv6 = family{"IPv6", "6", netlab.ServerAddr6, netlab.GatewayAddr6, netlab.ScannerAddr6, "2001:db8:51:", "::1"}
 
 	families = []family{ipv4, ipv6}
 )
+
+// stranger returns the n-th address that is nobody's (RFC 2544, and of IPv6 a
+// /64 each), n below 131,072.
+func (f family) stranger(n int) netip.Addr {
+	if f.server.Is4() {
+		return netip.AddrFrom4([4]byte{198, 18 + byte(n>>16), byte(n >> 8), byte(n)})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xf, byte(n >> 16), byte(n >> 8), byte(n), 15: 1})
+}
 
 // world is a scanner and a server that a backend defends. Several cases share
 // one, each with sources of its own.
@@ -191,6 +201,18 @@ func (w *world) soon() context.Context {
 	return ctx
 }
 
+// await waits for what comes by itself, and soon.
+func (w *world) await(what string, done func() bool) {
+	w.t.Helper()
+	for ctx := w.soon(); !done(); {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			w.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // syn sends a SYN from a source to each port, each from a new source port.
 func (w *world) syn(from netip.Addr, ports ...uint16) {
 	w.t.Helper()
@@ -207,6 +229,18 @@ func (w *world) send(p netlab.Packet) {
 		p.SrcPort = uint16(20000 + w.srcPort.Add(1)%40000)
 	}
 	w.check(w.Scanner.Send(p))
+}
+
+// flood sends one SYN to a trap from each of many forged sources.
+func (w *world) flood(port uint16, sources int) {
+	w.t.Helper()
+	s, err := w.Scanner.NewSender()
+	w.check(err)
+	defer s.Close()
+	for n := range sources {
+		w.check(s.Send(netlab.Packet{Src: w.stranger(n), SrcPort: 40000, Dst: w.server, DstPort: port, Flags: netlab.SYN}))
+	}
+	w.check(w.Fence(w.soon(), w.fence))
 }
 
 // answers returns what the server's side has sent back to a source, once

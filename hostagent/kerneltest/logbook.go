@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
-	"github.com/portsnare/portsnare/hostagent/ipset"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 	"github.com/portsnare/portsnare/hostagent/nflog"
 )
+
+// logGroup is where every backend logs to unless it is told otherwise.
+const logGroup = 5709
 
 // logbook holds what the kernel program has logged.
 type logbook struct {
@@ -28,7 +30,7 @@ func (w *world) newLogbook() *logbook {
 	book := new(logbook)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	reader := nflog.New(nflog.Options{Group: ipset.DefaultLogGroup})
+	reader := nflog.New(nflog.Options{Group: logGroup})
 	go func() {
 		done <- w.Server.Do(func() error { return reader.Run(ctx, book.add) })
 	}()
@@ -41,7 +43,7 @@ func (w *world) newLogbook() *logbook {
 	for bound := false; !bound; time.Sleep(time.Millisecond) {
 		w.check(w.Server.Do(func() error {
 			list, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_log")
-			bound = bytes.Contains(list, []byte(strconv.Itoa(ipset.DefaultLogGroup)))
+			bound = bytes.Contains(list, []byte(strconv.Itoa(logGroup)))
 			return err
 		}))
 	}
@@ -66,6 +68,13 @@ func (b *logbook) of(source netip.Addr) (found []portsnare.Sighting) {
 	return found
 }
 
+// len returns how much was logged so far.
+func (b *logbook) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.seen)
+}
+
 // hits returns what the kernel has logged of a source: everything up to now,
 // because a hit that is sent now is logged behind it.
 func (w *world) hits(source netip.Addr) []portsnare.Sighting {
@@ -76,13 +85,7 @@ func (w *world) hits(source netip.Addr) []portsnare.Sighting {
 	w.check(w.Fence(w.soon(), w.fence))
 	mark := w.mark()
 	w.send(netlab.Packet{Src: mark, DstPort: 1200, Flags: netlab.SYN})
-	for ctx := w.soon(); len(w.log.of(mark)) == 0; {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-			w.t.Fatalf("the hit of %s was not logged", mark)
-		}
-	}
+	w.await("the hit of "+mark.String()+" in the log", func() bool { return len(w.log.of(mark)) > 0 })
 	return w.log.of(source)
 }
 

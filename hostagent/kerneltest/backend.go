@@ -1,0 +1,61 @@
+package kerneltest
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/netlab"
+)
+
+// Backend is what the suite asks of a kernel backend.
+type Backend interface {
+	Check(ctx context.Context) error
+	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
+	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
+	Bans(ctx context.Context) ([]portsnare.Ban, error)
+	Dropped(ctx context.Context) (map[netip.Prefix]uint64, error)
+	Friends(ctx context.Context) ([]portsnare.Friend, error)
+	Flush(ctx context.Context) error
+}
+
+// variant is a backend on a host of some kind.
+type variant struct {
+	name     string
+	open     func() Backend
+	iptables string // the host's variant of iptables
+}
+
+// noDefence shows what a scan finds without us, and with it that it can find
+// something.
+type noDefence struct{}
+
+func (noDefence) Check(context.Context) error                              { return nil }
+func (noDefence) Set(context.Context, portsnare.Order) (bool, error)       { return false, nil }
+func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error       { return nil }
+func (noDefence) Friends(context.Context) ([]portsnare.Friend, error)      { return nil, nil }
+func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)            { return nil, nil }
+func (noDefence) Dropped(context.Context) (map[netip.Prefix]uint64, error) { return nil, nil }
+func (noDefence) Flush(context.Context) error                              { return nil }
+
+// forBoth runs a test of a variant for both families, at the same time.
+func forBoth(t *testing.T, v variant, test func(t *testing.T, w *world)) {
+	for _, f := range families {
+		t.Run(v.name+"/"+f.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, v, f))
+		})
+	}
+}
+
+// notInstalled skips a test for want of a program, except where all must run.
+func notInstalled(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv(netlab.RequiredEnv) != "" {
+		t.Fatalf("not installed: %v", err)
+	}
+	t.Skipf("not installed: %v", err)
+}

@@ -1,0 +1,140 @@
+package kerneltest
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/portsnare/portsnare"
+)
+
+// The cases of this file need a backend that only its own package can make. The
+// tests of that package run them.
+
+// ErrKilled is the error of a program that was not run any more.
+var ErrKilled = errors.New("killed")
+
+// FullMemory tests that what cannot be remembered is not counted, or one port
+// would be counted again and again. It does so for both families, each with a
+// backend that remembers so many hits: hundreds, since they are logged up to a
+// rate.
+func FullMemory(t *testing.T, hits int, open func() Backend) {
+	forBoth(t, variant{name: "full", open: open}, func(t *testing.T, w *world) {
+		order := w.order()
+		order.Policy.Strikes = 2
+		w.set(order)
+		w.wantFull()
+		for range 3 {
+			w.flood(1005, 10*hits)
+		}
+		w.wantFull("hit" + w.digit)
+		if got := len(w.bans()); got > 0 {
+			t.Errorf("%d sources banned for one port", got)
+		}
+		w.await("a hit in the log", func() bool { return w.log.len() > 0 })
+		if got := w.log.len(); got > hits {
+			t.Errorf("%d hits were counted, want 1 to %d", got, hits)
+		}
+		late := w.source()
+		w.syn(late, 1001, 1002, 1003, 1004)
+		w.wantBanned(late, false)
+	})
+}
+
+// wantFull fails the test if the backend tells which of its memories are full and
+// does not name these.
+func (w *world) wantFull(want ...string) {
+	w.t.Helper()
+	b, ok := w.b.(interface {
+		Full(ctx context.Context) ([]string, error)
+	})
+	if !ok {
+		return
+	}
+	w.do(func(ctx context.Context) error {
+		got, err := b.Full(ctx)
+		if !slices.Equal(got, want) {
+			w.t.Errorf("full: %v, want %v", got, want)
+		}
+		return err
+	})
+}
+
+// KilledAnywhere tests that a change can be cut short before each call of a
+// program, and that the next agent goes on from there. Open returns a backend
+// that can make so many calls, all others fail with [ErrKilled].
+func KilledAnywhere(t *testing.T, open func(calls int) Backend) {
+	w := newWorld(t, variant{name: "killed", open: func() Backend { return open(math.MaxInt) }}, ipv4)
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,2002"))
+	steps := []killed{{}, {}, {do: Backend.Flush}}
+	for i, strikes := range []int{4, 2} {
+		order := w.order()
+		order.Policy.Strikes = strikes
+		order.Traps = portsnare.Traps{
+			Secret: w.ports([]string{"1001-1009/tcp", "2001-2009/tcp"}[i]),
+			Bait:   w.ports([]string{"2001/tcp", "1001/tcp"}[i]),
+		}
+		steps[i].do = func(b Backend, ctx context.Context) error {
+			_, err := b.Set(ctx, order)
+			return err
+		}
+	}
+	for i, s := range steps {
+		w.do(func(ctx context.Context) error { return s.do(w.b, ctx) })
+		steps[i].want = w.snapshot()
+	}
+	for calls, cut := 0, true; cut; calls++ {
+		cut = false
+		for i, s := range steps {
+			cut = w.kill(s, open(calls)) || cut
+			w.b = w.open()
+			w.do(func(ctx context.Context) error { return s.do(w.b, ctx) })
+			if diff := cmp.Diff(s.want, w.snapshot()); diff != "" {
+				t.Fatalf("step %d, cut short after %d calls (-want +got):\n%s", i+1, calls, diff)
+			}
+		}
+	}
+}
+
+// killed is a change that is cut short, and what it comes to in the end.
+type killed struct {
+	do   func(Backend, context.Context) error
+	want map[string]string
+}
+
+// kill has a backend begin a change and reports whether it was killed over it.
+func (w *world) kill(k killed, b Backend) bool {
+	w.t.Helper()
+	err := w.Server.Do(func() error { return k.do(b, context.Background()) })
+	if err != nil && !errors.Is(err, ErrKilled) {
+		w.t.Fatal(err)
+	}
+	return err != nil
+}
+
+// wantRefused fails the test unless an error has the kind and says why, and what
+// to do.
+func (w *world) wantRefused(what string, err error, kind portsnare.Kind, why, hint string) {
+	w.t.Helper()
+	if !errors.Is(err, kind) || !strings.Contains(err.Error(), why) || !strings.Contains(portsnare.HintOf(err), hint) {
+		w.t.Errorf("%s: %v (%s), want %s, %q and the hint %q", what, err, portsnare.HintOf(err), kind, why, hint)
+	}
+}
+
+// KernelLacksSomething tests that nothing stays half done where nothing was. The
+// kernel of the backend does not know all that it takes, and says why.
+func KernelLacksSomething(t *testing.T, b Backend, why string) {
+	w := newWorld(t, variant{name: "lacking", open: func() Backend { return b }}, ipv4)
+	w.foreign()
+	before := w.snapshot()
+	err := w.Server.Do(func() error { _, err := b.Set(t.Context(), w.order()); return err })
+	w.wantRefused("Set", err, portsnare.Unavailable, why, "modprobe")
+	if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+		t.Errorf("traces (-before +after):\n%s", diff)
+	}
+}

@@ -1,0 +1,92 @@
+package kerneltest
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// snapshot is all that somebody could find of us, by where he finds it, without
+// what changes by itself.
+func (w *world) snapshot() map[string]string {
+	w.t.Helper()
+	found := map[string]string{
+		"ipset save":        sorted(settled(w.output("ipset", "save")), "\n"),
+		"nft list ruleset":  sortedTables(settled(w.output("nft", "list", "ruleset"))),
+		"parameters of net": w.parameters("/proc/sys/net"),
+	}
+	for _, program := range []string{"iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"} {
+		found[program] = w.output(program)
+	}
+	return found
+}
+
+// passing is what time and traffic change, whoever looks, and the seeds of
+// hashes.
+var passing = regexp.MustCompile(`( timeout \S+)? expires [0-9a-z]+|(?m:^(add .*) timeout \d+)| packets \d+ bytes \d+| initval 0x[0-9a-f]+`)
+
+// settled returns a listing without what passes.
+func settled(listing string) string { return passing.ReplaceAllString(listing, "$2") }
+
+// sorted returns the parts of a listing in an order of their own: it depends on
+// what was there before.
+func sorted(listing, between string) string {
+	parts := strings.Split(listing, between)
+	slices.Sort(parts)
+	return strings.Join(parts, between)
+}
+
+// sortedTables sorts the tables of nft, and what is in each.
+func sortedTables(ruleset string) string {
+	const end = "\n}\n"
+	var b strings.Builder
+	for table := range strings.SplitSeq(sorted(ruleset, end), end) {
+		name, body, _ := strings.Cut(table, "\n")
+		b.WriteString(name + "\n" + sorted(body, "\n\n") + end)
+	}
+	return b.String()
+}
+
+// parameters returns every parameter below a folder that has a value, except
+// for one that counts connections.
+func (w *world) parameters(folder string) string {
+	w.t.Helper()
+	var b strings.Builder
+	w.do(func(context.Context) error {
+		return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || entry.Name() == "nf_conntrack_count" {
+				return err
+			}
+			if value, err := os.ReadFile(path); err == nil { // some are to be written only
+				fmt.Fprintf(&b, "%s: %s", path, value)
+			}
+			return nil
+		})
+	})
+	return b.String()
+}
+
+//go:embed testdata/foreign.*
+var others embed.FS
+
+// foreign loads what ufw, firewalld, Docker and others would have on the server.
+func (w *world) foreign() {
+	w.t.Helper()
+	for file, program := range map[string][]string{
+		"testdata/foreign.ipset":     {"ipset", "restore"},
+		"testdata/foreign.iptables":  {"iptables-restore"},
+		"testdata/foreign.ip6tables": {"ip6tables-restore"},
+		"testdata/foreign.nft":       {"nft", "-f", "-"},
+	} {
+		text, err := others.ReadFile(file)
+		w.check(err)
+		w.feed(string(text), program[0], program[1:]...)
+	}
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009"))
+}
