@@ -46,13 +46,16 @@ func FullMemory(t *testing.T, hits int, open func() Backend) {
 	})
 }
 
+// fuller is a backend that tells which of its memories are full.
+type fuller interface {
+	Full(ctx context.Context) ([]string, error)
+}
+
 // wantFull fails the test if the backend tells which of its memories are full and
 // does not name these.
 func (w *world) wantFull(want ...string) {
 	w.t.Helper()
-	b, ok := w.b.(interface {
-		Full(ctx context.Context) ([]string, error)
-	})
+	b, ok := w.b.(fuller)
 	if !ok {
 		return
 	}

@@ -10,8 +10,22 @@ import (
 // forge scans in somebody's name.
 func (w *world) forge(victim netip.Addr) {
 	w.t.Helper()
+	for _, port := range netlab.Ascending(1001, 1010) {
+		w.send(netlab.Packet{Proto: netlab.UDP, Src: victim, DstPort: port, Payload: []byte("x")})
+	}
 	w.syn(victim, netlab.Ascending(1001, 1010)...)
 	w.check(w.Fence(w.soon(), w.fence))
+}
+
+// wantNoHits fails the test if the kernel has counted anything of an address,
+// whatever its neighbours did.
+func (w *world) wantNoHits(addr netip.Addr) {
+	w.t.Helper()
+	for _, hit := range w.hits(addr) {
+		if hit.Source == addr {
+			w.t.Errorf("%s hit %s, want it not counted", addr, hit.Port)
+		}
+	}
 }
 
 // TestForged: nobody can have those banned whom the server cannot do without.
@@ -26,6 +40,7 @@ func TestForged(t *testing.T) {
 		w.run(t, "the controller", func(w *world) {
 			w.forge(controller)
 			w.wantBanned(controller, false)
+			w.wantNoHits(controller)
 			w.record("Forged scans", "in the name of the controller", "not banned, served")
 		})
 		w.run(t, "the gateway", func(w *world) {
@@ -33,6 +48,7 @@ func TestForged(t *testing.T) {
 			if w.banned(w.gateway) {
 				w.t.Error("banned")
 			}
+			w.wantNoHits(w.gateway)
 			c, err := w.Cloud.Dial(w.soon(), "tcp", w.gateway.String(), netip.AddrPortFrom(w.server, hiddenPort).String())
 			w.check(err)
 			defer c.Close()

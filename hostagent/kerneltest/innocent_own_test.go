@@ -138,12 +138,15 @@ func TestOldConnections(t *testing.T) {
 		deadline := time.Now().Add(10 * time.Second)
 		w.check(ours.SetDeadline(deadline))
 		w.check(theirs.SetDeadline(deadline))
-		w.set(w.order())
-		for _, say := range []struct{ from, to net.Conn }{{theirs, ours}, {ours, theirs}} {
-			_, err = say.from.Write([]byte("x"))
-			w.check(err)
-			_, err = say.to.Read(make([]byte, 1))
-			w.check(err)
+		order := w.order()
+		for _, order.CloudFirewall = range []bool{true, false} {
+			w.set(order)
+			for _, say := range []struct{ from, to net.Conn }{{theirs, ours}, {ours, theirs}} {
+				_, err = say.from.Write([]byte("x"))
+				w.check(err)
+				_, err = say.to.Read(make([]byte, 1))
+				w.check(err)
+			}
 		}
 		if got := w.hits(peer.Addr()); len(got) > 0 {
 			t.Errorf("hits, want none: %v", got)

@@ -94,9 +94,11 @@ func lateSegments(w *world) netip.Addr {
 	from := w.source()
 	c := w.dial(from, hiddenPort)
 	w.talk(c)
+	own := c.LocalAddr().(*net.TCPAddr).AddrPort().Port()
 	w.check(c.Close())
 	for _, port := range []uint16{hiddenPort, 1001, 1002, 1003, 1004, 1005} {
 		for _, flags := range late {
+			w.send(netlab.Packet{Src: from, SrcPort: own, DstPort: port, Flags: flags, Seq: 1, Ack: 1})
 			w.send(netlab.Packet{Src: from, DstPort: port, Flags: flags, Seq: 1, Ack: 1})
 		}
 	}

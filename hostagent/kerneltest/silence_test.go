@@ -14,11 +14,13 @@ var strays = []netlab.Flags{
 	netlab.SYN | netlab.ACK, netlab.RST, netlab.RST | netlab.ACK, netlab.SYN | netlab.FIN,
 }
 
-// probe sends everything but a SYN that a port could be made to answer.
+// probe sends everything but a SYN that a port could be made to answer, with
+// numbers and without.
 func (w *world) probe(from netip.Addr, port uint16) {
 	w.t.Helper()
 	for _, flags := range strays {
 		w.send(netlab.Packet{Src: from, DstPort: port, Flags: flags})
+		w.send(netlab.Packet{Src: from, DstPort: port, Flags: flags, Seq: 7, Ack: 9})
 	}
 }
 
@@ -36,8 +38,8 @@ func TestSilence(t *testing.T) {
 		control, source := w.source(), w.source()
 		w.probe(control, hiddenPort)
 		w.probe(control, 1001)
-		if got := len(w.answers(control)); got < 9 { // a listening port answers three of them, a closed one six
-			t.Fatalf("without us %d answers, want at least 9", got)
+		if got := len(w.answers(control)); got < 18 { // a listening port answers three of them, a closed one six
+			t.Fatalf("without us %d answers, want at least 18", got)
 		}
 		w.set(w.order())
 		for _, port := range []uint16{hiddenPort, 1001, 1002, 1003, 2001, 5021} {
@@ -49,6 +51,30 @@ func TestSilence(t *testing.T) {
 		}
 		w.wantBanned(source, false)
 		w.record("Silence", "FIN, NULL, XMAS, ACK, Maimon and others, to traps and the hidden port", "no answer, no hit")
+	})
+}
+
+// TestProtectedPorts: one on which nobody listens today is as silent to what is
+// no SYN, but tells a client that nobody is there; one that the world knows
+// answers like any other.
+func TestProtectedPorts(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		order := w.order()
+		order.Protected = order.Protected.Union(w.ports(portText(answering)))
+		w.set(order)
+		stranger, client, visitor := w.source(), w.source(), w.source()
+		w.probe(stranger, answering)
+		w.wantSilence(stranger)
+		w.syn(client, answering)
+		if got := w.answers(client); len(got) != 1 || got[0].Flags != netlab.RST|netlab.ACK {
+			t.Errorf("a SYN was answered by %v, want RST|ACK", got)
+		}
+		w.probe(visitor, publicPort)
+		if got := len(w.answers(visitor)); got < 6 { // RST to ACK, Maimon, SYN|ACK
+			t.Errorf("the public port gave %d answers, want at least 6", got)
+		}
+		w.wantBanned(stranger, false)
+		w.record("Silence", "strays to a hidden port without a service, and to the public one", "silent, and answered")
 	})
 }
 

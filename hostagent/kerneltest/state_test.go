@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
@@ -29,6 +31,91 @@ func TestRestart(t *testing.T) {
 		w.syn(struck, 1003)
 		w.wantBanned(struck, true)
 		w.record("State", "restart of the agent", "bans, strikes and hits kept")
+	})
+}
+
+// everything is an order with something of all that an order can have: bans and
+// friends that are over, that are allowed, that last longer than the kernel
+// counts.
+func (w *world) everything() portsnare.Order {
+	order, now := w.order(), time.Now()
+	order.Allow = []netip.Prefix{
+		netip.MustParsePrefix("203.0.113.1/32"),
+		netip.MustParsePrefix("::ffff:192.0.2.128/121"),
+		netip.MustParsePrefix("2001:db8:a::7/48"),
+	}
+	order.Bans = []portsnare.Ban{
+		{Source: netip.MustParsePrefix("198.51.100.207/32"), Until: now.Add(90 * time.Second)},
+		{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Until: now.Add(time.Hour)},
+		{Source: netip.MustParsePrefix("198.51.100.208/32"), Until: now},
+		{Source: netip.MustParsePrefix("192.0.2.200/32"), Until: now.Add(time.Hour)},
+		{Source: netip.MustParsePrefix("198.51.100.209/32"), Until: now.AddDate(10, 0, 0)},
+	}
+	order.Friends = []portsnare.Friend{
+		friendOf(hiddenPort, netip.MustParseAddr("198.51.100.207"), time.Hour),
+		friendOf(publicPort, netip.MustParseAddr("2001:db8:51:5::"), portsnare.FriendTime),
+		friendOf(hiddenPort, netip.MustParseAddr("198.51.100.208"), 0),
+	}
+	return order
+}
+
+// TestSecondSet changes nothing, also by an agent that has just started.
+func TestSecondSet(t *testing.T) {
+	all := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("192.0.2.1/32")}
+	changes := []struct {
+		name string
+		make func(*portsnare.Order)
+	}{
+		{"everything", func(*portsnare.Order) {}},
+		{"alarm", func(o *portsnare.Order) { o.Alarm = true }},
+		{"no cloud firewall", func(o *portsnare.Order) { o.CloudFirewall = false }},
+		{"one strike", func(o *portsnare.Order) { o.Policy.Strikes = 1 }},
+		{"all allowed", func(o *portsnare.Order) { o.Allow = all }},
+	}
+	forEach(t, defences, func(t *testing.T, w *world) {
+		for _, change := range changes {
+			order := w.everything()
+			change.make(&order)
+			if !w.set(order) {
+				t.Errorf("%s: the first Set changed nothing", change.name)
+			}
+			w.b = w.open()
+			before := w.snapshot()
+			if w.set(order) {
+				t.Errorf("%s: the second Set changed something", change.name)
+			}
+			if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+				t.Errorf("%s (-before +after):\n%s", change.name, diff)
+			}
+		}
+		w.record("State", "the second Set, also by another agent", "no change")
+	})
+}
+
+// TestPolicyChanges: hits, strikes and bans outlive a change of the policy, and
+// the next ban is as long as the new one says.
+func TestPolicyChanges(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		order := w.order()
+		w.set(order)
+		banned, struck, other := w.source(), w.source(), w.source()
+		w.syn(banned, 1001, 1002, 1003)
+		w.syn(struck, 1001, 1002)
+		order.Policy = portsnare.Policy{Strikes: 4, Window: 2 * time.Hour, BanMin: time.Hour, BanMax: time.Hour}
+		w.set(order)
+		w.syn(struck, 1001, 1002, 1003)
+		w.wantBanned(struck, false)
+		w.wantBanned(banned, true)
+		w.syn(struck, 1004)
+		w.wantBanned(struck, true)
+		if left := time.Until(w.bans()[portsnare.BanPrefix(struck)]); left < 59*time.Minute || left > time.Hour {
+			t.Errorf("ban lasts %s, want 1h", left)
+		}
+		order.Policy.Strikes = 2
+		w.set(order)
+		w.syn(other, 1001, 1002)
+		w.wantBanned(other, true)
+		w.record("State", "another policy", "bans, strikes and hits kept")
 	})
 }
 
@@ -62,8 +149,9 @@ func TestReboot(t *testing.T) {
 func TestRotation(t *testing.T) {
 	forEach(t, defences, func(t *testing.T, w *world) {
 		a, b := w.order(), w.order()
-		a.Traps = portsnare.Traps{Secret: w.ports("1001-1009/tcp,3001/tcp,1200/tcp"), Bait: w.ports("2001/tcp,3002-3004/tcp")}
+		a.Traps = portsnare.Traps{Secret: w.ports("1001-1009/tcp,3001/tcp,1200/tcp,7001/tcp"), Bait: w.ports("2001/tcp,3002-3004/tcp")}
 		b.Traps = portsnare.Traps{Secret: w.ports("2001-2009/tcp,3001/tcp,1200/tcp"), Bait: w.ports("1001/tcp,3002-3004/tcp")}
+		b.Protected = b.Protected.Union(w.ports("7001/tcp"))
 		b.Generation++
 		w.set(a)
 		banned, struck := w.source(), w.source()

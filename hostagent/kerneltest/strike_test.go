@@ -168,6 +168,28 @@ func TestAllowed(t *testing.T) {
 	})
 }
 
+// TestAllowedWithinABan: in IPv6 one who is allowed may live in the /64 of one who
+// is banned.
+func TestAllowedWithinABan(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		if w.server.Is4() {
+			return // an address is the source
+		}
+		allowed, neighbour := netip.MustParseAddr("2001:db8:51:fa::7"), netip.MustParseAddr("2001:db8:51:fa::8")
+		order := w.order()
+		order.Allow = []netip.Prefix{netip.PrefixFrom(allowed, 128)}
+		w.set(order)
+		w.syn(allowed, 1004, 1005, 1006)
+		w.wantBanned(neighbour, false)
+		w.syn(neighbour, 1001, 1002, 1003)
+		w.wantBanned(neighbour, true)
+		if !w.serves(allowed) {
+			t.Error("the allowed address was not served")
+		}
+		w.record("Strikes", "who is allowed, in the /64 of who is banned", "served")
+	})
+}
+
 // TestBan: a ban by hand stands at once, also before the first order, is as long
 // as it was told to be, and is never cut short by an order.
 func TestBan(t *testing.T) {

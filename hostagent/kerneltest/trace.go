@@ -22,7 +22,7 @@ func (w *world) snapshot() map[string]string {
 		"parameters of net": w.parameters("/proc/sys/net"),
 	}
 	for _, program := range []string{"iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"} {
-		found[program] = w.output(program)
+		found[program] = filled(w.output(program))
 	}
 	return found
 }
@@ -33,6 +33,18 @@ var passing = regexp.MustCompile(`( timeout \S+)? expires [0-9a-z]+|(?m:^(add .*
 
 // settled returns a listing without what passes.
 func settled(listing string) string { return passing.ReplaceAllString(listing, "$2") }
+
+// filled returns the tables of iptables in which there is anything: it makes
+// empty ones as it looks at them.
+func filled(save string) string {
+	const end = "COMMIT\n"
+	tables := strings.SplitAfter(save, end)
+	tables = slices.DeleteFunc(tables, func(table string) bool {
+		return !strings.Contains(table, "\n-") && !strings.Contains(table, " -\n") && !strings.Contains(table, " DROP\n")
+	})
+	slices.Sort(tables)
+	return strings.Join(tables, "")
+}
 
 // sorted returns the parts of a listing in an order of their own: it depends on
 // what was there before.

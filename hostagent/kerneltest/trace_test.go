@@ -2,16 +2,18 @@ package kerneltest
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
 )
 
-// TestFlush: beside the rules and sets of others scanners are caught, and
-// afterwards all is as it was.
+// TestFlush: beside the rules and sets of others scanners are caught, theirs
+// stand as they did, and afterwards all is as it was.
 func TestFlush(t *testing.T) {
 	forEach(t, defences, func(t *testing.T, w *world) {
 		w.foreign()
@@ -25,6 +27,11 @@ func TestFlush(t *testing.T) {
 		if got := w.answers(w.source()); len(got) > 0 {
 			t.Errorf("answered: %v", got)
 		}
+		for where, text := range w.snapshot() {
+			if gone := missing(before[where], text); len(gone) > 0 && where != "parameters of net" {
+				t.Errorf("%s: gone while we were there:\n%s", where, strings.Join(gone, "\n"))
+			}
+		}
 		w.do(w.b.Flush)
 		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
 			t.Errorf("traces (-before +after):\n%s", diff)
@@ -32,6 +39,32 @@ func TestFlush(t *testing.T) {
 		w.do(w.b.Flush)
 		w.wantBanned(scanner, false)
 		w.record("State", "flush beside ufw, firewalld and Docker", "as found")
+	})
+}
+
+// missing returns the lines of one text that another has not, or less often.
+func missing(text, in string) (lines []string) {
+	there := map[string]int{}
+	for line := range strings.SplitSeq(in, "\n") {
+		there[line]++
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if there[line]--; there[line] < 0 {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// TestFlushOfNothing: where nothing is, nothing is made.
+func TestFlushOfNothing(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		before := w.snapshot()
+		w.do(w.b.Flush)
+		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+			t.Errorf("flush made (-before +after):\n%s", diff)
+		}
+		w.record("State", "flush where nothing is", "nothing made")
 	})
 }
 
@@ -50,73 +83,83 @@ func TestFlushOfBareHost(t *testing.T) {
 	})
 }
 
-// damage is what an administrator or another program does to us.
-type damage struct {
-	name     string
-	hits     func(variant) bool
-	commands string // lines, of words
-}
+// reservedByOthers is what stands in ip_local_reserved_ports without us. One of
+// the ports is a trap.
+const reservedByOthers = "1003,30000-30009"
 
-func usesNFT(v variant) bool    { return v.iptables == "nft" }
-func usesTables(v variant) bool { return v.name != nftablesOwn.name }
-
-var damages = []damage{
-	{"nft flush ruleset", usesNFT, "nft flush ruleset"},
-	{"iptables -F", usesTables, `
-		iptables -t raw -F
-		iptables -t mangle -F
-		ip6tables -t raw -F
-		ip6tables -t mangle -F`},
-	{"iptables -F -X, ipset destroy", usesTables, `
-		iptables -t raw -F
-		iptables -t raw -X
-		iptables -t mangle -F
-		iptables -t mangle -X
-		ip6tables -t raw -F
-		ip6tables -t raw -X
-		ip6tables -t mangle -F
-		ip6tables -t mangle -X`},
+func (w *world) resetReserved() {
+	w.t.Helper()
+	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", reservedByOthers))
 }
 
 // TestRepair: the next Set puts everything back, the bans included, which the
-// agent knows.
+// agent knows, and a scanner is caught.
 func TestRepair(t *testing.T) {
 	forEach(t, defences, func(t *testing.T, w *world) {
-		order := w.order()
+		w.resetReserved()
+		banned, order := w.source(), w.order()
+		order.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
+		order.Bans = []portsnare.Ban{{Source: portsnare.BanPrefix(banned), Until: time.Now().Add(time.Hour)}}
 		w.set(order)
-		banned := w.source()
-		w.syn(banned, 1001, 1002, 1003)
-		w.wantBanned(banned, true)
-		order.Bans = w.savedBans()
-		for _, d := range damages {
-			if d.hits(w.variant) {
-				w.repair(d, order)
-				w.wantBanned(banned, true)
-				w.record("State", "repair after "+d.name, "bans restored")
+		before := w.snapshot()
+		for _, d := range w.damages() {
+			w.repair(d, order, before)
+			if d.part {
+				continue
 			}
+			w.wantBanned(banned, true)
+			scanner := w.source()
+			w.syn(scanner, 1001, 1002, 1003)
+			w.wantBanned(scanner, true)
+			w.record("State", "repair after "+d.name, "bans restored")
+			w.do(w.b.Flush)
+			w.set(order)
+		}
+		w.record("State", "repair of single rules, sets, entries and parameters", "as it was")
+		w.do(w.b.Flush)
+		if got := w.reserved(); got != reservedByOthers {
+			t.Errorf("reserved ports after Flush %q, want %q", got, reservedByOthers)
 		}
 	})
 }
 
-func (w *world) repair(d damage, order portsnare.Order) {
+func (w *world) repair(d damage, order portsnare.Order, want map[string]string) {
 	w.t.Helper()
-	for line := range strings.Lines(d.commands) {
-		if words := strings.Fields(line); len(words) > 0 {
-			w.output(words[0], words[1:]...)
-		}
-	}
-	if strings.Contains(d.name, "ipset") {
-		w.destroySets()
-	}
+	w.suffer(d)
 	if !w.set(order) {
 		w.t.Errorf("%s: nothing was repaired", d.name)
+	}
+	if diff := cmp.Diff(want, w.snapshot()); diff != "" {
+		w.t.Errorf("%s (-want +got):\n%s", d.name, diff)
 	}
 	if w.set(order) {
 		w.t.Errorf("%s: the repair was not complete", d.name)
 	}
-	scanner := w.source()
-	w.syn(scanner, 1001, 1002, 1003)
-	w.wantBanned(scanner, true)
+}
+
+// TestRotationRepairs: damage to the rules is found by the next order too, which
+// otherwise need not look at them.
+func TestRotationRepairs(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		w.resetReserved()
+		a, b := w.order(), w.order()
+		a.Traps.Secret = w.ports("3001-3009/tcp")
+		w.set(b)
+		want := w.snapshot()
+		for _, d := range append([]damage{{name: "no damage"}}, w.damages()...) {
+			if d.entries {
+				continue
+			}
+			w.set(a)
+			w.set(a)
+			w.suffer(d)
+			w.set(b)
+			if diff := cmp.Diff(want, w.snapshot()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", d.name, diff)
+			}
+		}
+		w.record("State", "a rotation after damage to the rules", "as without it")
+	})
 }
 
 // savedBans returns the bans as an agent saves them.
@@ -129,39 +172,59 @@ func (w *world) savedBans() (bans []portsnare.Ban) {
 	return bans
 }
 
-// destroySets destroys every set, as soon as the kernel lets go of them.
-func (w *world) destroySets() {
-	w.t.Helper()
-	ctx := w.soon()
-	for {
-		_, err := w.Server.Command(ctx, "ipset", "destroy").Output()
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil {
-			w.check(err)
-		}
-	}
-}
-
-// TestSavedRuleset: what "nft list ruleset" prints is loaded at boot.
+// TestSavedRuleset: what "nft list ruleset" prints is loaded at boot. It is our
+// program still, with all that it remembered.
 func TestSavedRuleset(t *testing.T) {
 	forEach(t, []variant{nftablesOwn}, func(t *testing.T, w *world) {
-		w.set(w.order())
-		banned := w.source()
-		w.syn(banned, 1001, 1002, 1003)
-		w.wantBanned(banned, true)
+		order := w.order()
+		order.Policy.Delay = true
+		order.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:9::/48")}
+		order.Friends = []portsnare.Friend{friendOf(hiddenPort, w.source(), time.Hour)}
+		w.set(order)
+		banned, struck := w.source(), w.source()
+		w.syn(banned, 1001, 1002, 1003, 1004, 1005)
+		w.syn(struck, 1001, 1002)
+		w.answers(struck)
 		saved, err := w.Server.Command(w.soon(), "nft", "list", "ruleset").Output()
 		w.check(err)
 		w.output("nft", "flush", "ruleset")
-		w.wantBanned(banned, false)
+		if w.banned(banned) {
+			t.Error("banned without a ruleset")
+		}
 		w.feed(string(saved), "nft", "-f", "-")
+		if w.set(order) {
+			t.Error("the loaded program is not ours")
+		}
+		w.wantDropped(banned, 3)
 		w.wantBanned(banned, true)
-		scanner := w.source()
-		w.syn(scanner, 1001, 1002, 1003)
-		w.wantBanned(scanner, true)
+		w.wantFriends(order.Friends...)
+		w.syn(struck, 1001, 1002)
+		w.answers(struck)
+		if w.banned(struck) {
+			t.Error("hits were lost")
+		}
+		w.syn(struck, 1003)
+		w.wantBanned(struck, true)
+		w.record("State", "a saved ruleset is loaded again", "bans, strikes, hits and friends kept")
+	})
+}
+
+// TestAnotherVersion: a table of another form is replaced in one transaction,
+// and nobody who is banned, or a friend, notices.
+func TestAnotherVersion(t *testing.T) {
+	forEach(t, []variant{nftablesOwn}, func(t *testing.T, w *world) {
 		w.set(w.order())
+		banned, friend := w.source(), w.befriend()
+		w.syn(banned, 1001, 1002, 1003)
 		w.wantBanned(banned, true)
-		w.record("State", "a saved ruleset is loaded again", "bans restored")
+		w.output("nft", "flush table inet portsnare; delete set inet portsnare hit4; add set inet portsnare hit4 { type ipv4_addr; }")
+		w.set(w.order())
+		w.wantDropped(banned, 2)
+		w.wantBanned(banned, true)
+		w.wantFriends(friendOf(hiddenPort, friend, portsnare.FriendTime))
+		if w.set(w.order()) {
+			t.Error("the second Set changed something")
+		}
+		w.record("State", "a table of another version", "bans and friends kept")
 	})
 }
