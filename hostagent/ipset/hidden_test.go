@@ -26,7 +26,7 @@ func (w *world) paced(from netip.Addr, port uint16, gaps ...time.Duration) int {
 		}
 		for _, gap := range append([]time.Duration{0}, gaps...) {
 			time.Sleep(gap) // time itself is what is tested
-			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})
+			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN, OfferSACK: true})
 		}
 		w.check(w.Fence(w.soon(), w.scanner))
 		seen, err := w.wire.Packets(ours)
@@ -84,7 +84,7 @@ func TestDelayRefuses(t *testing.T) {
 
 		scanner, struck := w.source(2), w.source(3)
 		one := func(port, srcPort uint16, from netip.Addr) {
-			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN})
+			w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: port, Flags: netlab.SYN, OfferSACK: true})
 		}
 		one(22, 5001, scanner)
 		one(servicePort, 5001, scanner) // as nmap -g
@@ -111,7 +111,7 @@ func TestDelayOfFlood(t *testing.T) {
 		start := time.Now()
 		const sent = 20_000
 		for n := range uint16(sent) {
-			w.check(s.Send(netlab.Packet{Src: w.source(2), SrcPort: 10_000 + n, Dst: w.server, DstPort: 22, Flags: netlab.SYN}))
+			w.check(s.Send(netlab.Packet{Src: w.source(2), SrcPort: 10_000 + n, Dst: w.server, DstPort: 22, Flags: netlab.SYN, OfferSACK: true}))
 		}
 		answered := len(w.answers(w.source(2), 22))
 		delayed := 1000 + int(1000*time.Since(start).Seconds())

@@ -65,7 +65,7 @@ func TestAlarm(t *testing.T) {
 // knock sends a SYN to a hidden port from a fixed source port.
 func (w *world) knock(from netip.Addr, srcPort uint16) {
 	w.t.Helper()
-	w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: hiddenPort, Flags: netlab.SYN})
+	w.send(netlab.Packet{Src: from, SrcPort: srcPort, DstPort: hiddenPort, Flags: netlab.SYN, OfferSACK: true})
 }
 
 // wantAccepted fails the test unless a hidden port has answered so many SYNs of
