@@ -1,5 +1,5 @@
 # Portsnare: `make demo` shows what it does, `make test` proves it.
-.PHONY: demo test build lint vulncheck deps-demo deps-test
+.PHONY: demo test build packages lint vulncheck deps-demo deps-test deps-packages
 
 GO     ?= go
 LDFLAGS = -s -w
@@ -17,6 +17,12 @@ test: deps-test lint
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/portsnare ./cmd/portsnare-agent
 
+# Debian packages for amd64 and arm64, in dist.
+packages: deps-packages
+	@set -e; for arch in amd64 arm64; do for package in portsnare portsnare-agent; do \
+		GO='$(GO)' packaging/build $$package $$arch dist; \
+	done; done
+
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt wants: $$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -31,3 +37,6 @@ deps-demo:
 
 deps-test:
 	@.ci/deps ipset iptables nft nmap masscan zmap hping3 gcc
+
+deps-packages:
+	@.ci/deps dpkg-deb

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -50,8 +51,27 @@ func (o Order) Validate() error {
 	if i := slices.IndexFunc(o.Allow, func(p netip.Prefix) bool { return !p.IsValid() }); i >= 0 {
 		return invalidf("order for %s: allow entry %d is no prefix", o.Host, i+1)
 	}
-	if err := o.Policy.Validate(); err != nil {
+	if err := errors.Join(o.Policy.Validate(), o.checkSources()); err != nil {
 		return fmt.Errorf("order for %s: %w", o.Host, err)
+	}
+	return nil
+}
+
+// checkSources refuses bans and friends that no kernel program can hold in the
+// form in which they came.
+func (o Order) checkSources() error {
+	for _, ban := range o.Bans {
+		if err := CheckSource(ban.Source); err != nil {
+			return fmt.Errorf("ban: %w", err)
+		}
+	}
+	for _, friend := range o.Friends {
+		if err := CheckSource(friend.Source); err != nil {
+			return fmt.Errorf("friend: %w", err)
+		}
+		if friend.Port.Protocol != TCP {
+			return invalidf("friend %s of %s: want a port of TCP, where a conversation cannot be forged", friend.Source, friend.Port)
+		}
 	}
 	return nil
 }

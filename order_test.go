@@ -73,6 +73,11 @@ func TestOrderValidate(t *testing.T) {
 		{"order for web-1: strikes 9: want 1 to 8", func(o *Order) { o.Policy.Strikes = 9 }},
 		{"order for web-1: window 1.5s: want whole seconds, 1s to 596h31m23s", func(o *Order) { o.Policy.Window = 1500 * time.Millisecond }},
 		{"order for web-1: longest ban 1m0s: want at least the first, 10m0s", func(o *Order) { o.Policy.BanMax = time.Minute }},
+		{"order for web-1: ban: source 198.51.100.0/24: want an IPv4 address or an IPv6 /64", func(o *Order) { o.Bans = []Ban{{Source: netip.MustParsePrefix("198.51.100.0/24")}} }},
+		{"order for web-1: friend: source 2001:db8::1/128: want an IPv4 address or an IPv6 /64", func(o *Order) { o.Friends = []Friend{{Source: netip.MustParsePrefix("2001:db8::1/128")}} }},
+		{"order for web-1: friend 198.51.100.2/32 of 53/udp: want a port of TCP, where a conversation cannot be forged", func(o *Order) {
+			o.Friends = []Friend{{Source: netip.MustParsePrefix("198.51.100.2/32"), Port: Port{UDP, 53}}}
+		}},
 	} {
 		o := sampleOrder(t)
 		tt.change(&o)

@@ -66,6 +66,15 @@ func BanPrefix(addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 
+// CheckSource returns an error of kind [Invalid] unless source is what
+// [BanPrefix] makes of an address.
+func CheckSource(source netip.Prefix) error {
+	if source.IsValid() && source == BanPrefix(source.Addr()) {
+		return nil
+	}
+	return invalidf("source %s: want an IPv4 address or an IPv6 /64", source)
+}
+
 // String explains the ban in one line.
 func (b Ban) String() string {
 	reasons := make([]string, len(b.Hits))

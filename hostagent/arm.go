@@ -58,16 +58,6 @@ func (a *Agent) check(order portsnare.Order) error {
 	if order.Host != a.config.Host {
 		return fmt.Errorf("it is for host %q, this is %q", order.Host, a.config.Host)
 	}
-	for _, ban := range order.Bans {
-		if !bannable(ban.Source) {
-			return fmt.Errorf("%s is no source that can be banned", ban.Source)
-		}
-	}
-	for _, friend := range order.Friends {
-		if !bannable(friend.Source) || friend.Port.Protocol != portsnare.TCP {
-			return fmt.Errorf("%s cannot be a friend of %s", friend.Source, friend.Port)
-		}
-	}
 	return order.Validate()
 }
 

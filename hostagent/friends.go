@@ -48,7 +48,7 @@ func (f *friends) restore(known []portsnare.Friend) {
 func (f *friends) learn(known []portsnare.Friend) (news bool) {
 	for _, friend := range known {
 		p := pair{friend.Source, friend.Port}
-		if bannable(friend.Source) && friend.Until.After(f.until[p]) {
+		if portsnare.CheckSource(friend.Source) == nil && friend.Until.After(f.until[p]) {
 			f.until[p], news = friend.Until.UTC(), true
 		}
 	}

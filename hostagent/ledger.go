@@ -26,12 +26,9 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{bans: make(map[source]portsnare.Ban)} }
 
-// bannable reports whether s is a prefix that [portsnare.BanPrefix] returns.
-func bannable(s source) bool { return s.IsValid() && s == portsnare.BanPrefix(s.Addr()) }
-
 // keep enters a ban unless one as long is known, and reports whether it did.
 func (l *ledger) keep(ban portsnare.Ban) bool {
-	if !bannable(ban.Source) || !ban.Until.After(l.bans[ban.Source].Until) {
+	if portsnare.CheckSource(ban.Source) != nil || !ban.Until.After(l.bans[ban.Source].Until) {
 		return false
 	}
 	l.bans[ban.Source] = ban

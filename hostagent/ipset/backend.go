@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/host"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -78,12 +79,12 @@ func (b *Backend) Check(ctx context.Context) error {
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
 // contradicts itself.
 func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
-	if err := validate(order); err != nil {
+	if err := order.Validate(); err != nil {
 		return false, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	forwards, err := forwarding()
+	forwards, err := host.Forwards()
 	if err != nil {
 		return false, err
 	}
@@ -108,8 +109,8 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 }
 
 // Flush removes every trace of ours from the kernel and nothing else. Where
-// nothing is, it does nothing. The tables raw and mangle, which belong to
-// nobody, stay even if they are empty now.
+// nothing is, it does nothing. Tables of iptables-legacy stay even if there were
+// none before us, since nobody can remove them.
 func (b *Backend) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,30 +123,10 @@ func (b *Backend) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.apply(ctx, removal(have))
-}
-
-// validate refuses what the kernel cannot hold in the form in which it came.
-func validate(order portsnare.Order) error {
-	if err := order.Validate(); err != nil {
+	if err := b.apply(ctx, removal(have)); err != nil {
 		return err
 	}
-	for _, ban := range order.Bans {
-		if err := checkSource("ban", ban.Source); err != nil {
-			return err
-		}
-	}
-	for _, friend := range order.Friends {
-		if err := checkSource("befriend", friend.Source); err != nil {
-			return err
-		}
-		if friend.Port.Protocol != portsnare.TCP {
-			return &portsnare.Error{
-				Kind: portsnare.Invalid, Op: "befriend", Subject: friend.Source.String(),
-				Err: fmt.Errorf("port %s: want one of TCP, where a conversation cannot be forged", friend.Port),
-			}
-		}
-	}
+	b.memory.own, b.memory.made = portsnare.PortSet{}, portsnare.PortSet{}
 	return nil
 }
 
@@ -178,6 +159,9 @@ func (b *Backend) apply(ctx context.Context, s script) error {
 	}
 	if err := b.restoreSets(ctx, s.tidy); err != nil {
 		return err
+	}
+	if err := b.unmake(s.unmake); err != nil {
+		return fmt.Errorf("remove the tables that were made for us: %w", err)
 	}
 	return b.destroySets(ctx, s.destroy)
 }
@@ -227,10 +211,11 @@ func (b *Backend) inspect(ctx context.Context, withFriends bool) (have state, er
 		return state{}, err
 	}
 	have.tables = tables
+	err = errors.Join(b.readMissing(ctx, &have), have.readReserved())
 	if !have.sets[trapTCP] {
-		have.lost = b.memory.own
+		have.lost, have.missing = b.memory.own, have.missing.Union(b.memory.made)
 	}
-	return have, have.readReserved()
+	return have, err
 }
 
 // readSets reads the names of our sets and the content of some.
@@ -294,7 +279,7 @@ func (b *Backend) able() error {
 			Kind: portsnare.Unavailable, Op: "find programs", Subject: strings.Join(missing, ", "),
 			Err: errors.New("not installed"), Hint: "apt-get install " + strings.Join(packages, " "),
 		}
-	case !netAdmin():
+	case !host.NetAdmin():
 		return &portsnare.Error{
 			Kind: portsnare.Denied, Op: "program the firewall",
 			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",

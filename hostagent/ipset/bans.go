@@ -2,7 +2,7 @@ package ipset
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -45,8 +45,8 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 // well as it shortens one. A time that is past changes nothing. The source must
 // be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
-	if err := checkSource("ban", source); err != nil {
-		return err
+	if err := portsnare.CheckSource(source); err != nil {
+		return fmt.Errorf("ban: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,14 +73,4 @@ func (b *Backend) readBans(ctx context.Context) (map[netip.Prefix]ban, error) {
 	}
 	have, err := b.readSets(ctx, isBans)
 	return have.bans, err
-}
-
-func checkSource(op string, source netip.Prefix) error {
-	if source.IsValid() && source == portsnare.BanPrefix(source.Addr()) {
-		return nil
-	}
-	return &portsnare.Error{
-		Kind: portsnare.Invalid, Op: op, Subject: source.String(),
-		Err: errors.New("want an IPv4 address or an IPv6 /64"),
-	}
 }

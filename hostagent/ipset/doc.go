@@ -14,7 +14,7 @@
 //	                 addressed to this host -> drop
 //	                 to a trap, addressed to this host -> PORTSNARE_TRAP
 //	                 to a hidden port, alarm or delay on -> PORTSNARE_HIDDEN
-//	PORTSNARE_TRAP   allowed, protected, or a local socket takes it -> untouched
+//	PORTSNARE_TRAP   allowed, or a local socket takes it -> untouched
 //	                 this source hit this port before -> remember for longer, drop
 //	                 else -> PORTSNARE_HIT
 //	PORTSNARE_HIT    remember (source, port); no room -> drop, uncounted
@@ -29,7 +29,9 @@
 //	                 alarm -> drop
 //	                 more than a thousand a second -> untouched
 //	                 delay -> PORTSNARE_DELAY
-//	PORTSNARE_DELAY  its like was met within 0.7 s -> drop, else -> PORTSNARE_GREY
+//	PORTSNARE_DELAY  offers SACK -> PORTSNARE_KNOCK
+//	                 its like was met within 2.5 s -> drop, else -> PORTSNARE_GREY
+//	PORTSNARE_KNOCK  its like was met within 0.7 s -> drop, else -> PORTSNARE_GREY
 //	PORTSNARE_GREY   its like was not met within 30 s -> drop
 //	                 the source has a strike -> drop, else untouched
 //
@@ -47,10 +49,13 @@
 //
 // Delay waits for the retransmit of a SYN. A client's kernel repeats it after a
 // second and from the same port; what comes again sooner is a scanner's
-// duplicate, and begins the 0.7 s anew. A true duplicate sent after a second, by
-// a source without a strike, is told from a client by nothing. What is alike, in
-// address, port and our port, is known to two hashlimits; no set has three such
-// dimensions. A hashlimit without room drops, hence the bound before them.
+// duplicate, and begins the 0.7 s anew. Raw scanners that repeat a second later
+// (nmap -g, hping3) do not offer selective acknowledgement, as all common kernels
+// do: without it the time is 2.5 s, which a kernel's growing pauses exceed in the
+// end. A source without a strike that forges the very SYN of a client and waits
+// is told from one by nothing. What is alike, in address, port and our port, is
+// known to hashlimits; no set has three such dimensions. A hashlimit without room
+// drops, hence the bound before them.
 //
 // What is no pure SYN, and a SYN that a local socket takes, meets the chain
 // PORTSNARE of table mangle, after connection tracking, so that replies to our
@@ -61,7 +66,7 @@
 //	                 TCP to a hidden port that tracking calls invalid -> PORTSNARE_VOID
 //	                 UDP from a banned source -> drop
 //	                 UDP to a trap -> PORTSNARE_UDP
-//	PORTSNARE_STRAY  allowed, protected, of a connection of ours -> untouched
+//	PORTSNARE_STRAY  allowed, of a connection of ours -> untouched
 //	                 else -> drop, uncounted
 //	PORTSNARE_VOID   allowed, or a local socket takes it -> untouched, else drop
 //	PORTSNARE_UDP    as PORTSNARE_TRAP; its strikes never fire
@@ -107,14 +112,16 @@
 // [Backend.Set] makes sets first, then rules, then fills: a trap is armed only
 // where all that keeps it silent stands. Trap sets are swapped as a whole, which
 // keeps hits, strikes, bans and friends. The sets that make a trap harmless
-// (protected, bait, allow) grow before the swap and shrink after it. Killed
+// (bait, allow) grow before the swap and shrink after it. Killed
 // anywhere, the next Set goes on from what it finds.
 //
 // The rules of iptables-nft need not be read again while the kernel says that no
 // rule of nft has changed (its generation). An order that brings new ports alone
-// is then carried out without reading anything back; the same order again reads
-// all sets but the kernel's own memories.
+// is then carried out without reading anything back, and with iptables-legacy by
+// reading the rules alone; the same order again reads all sets but the kernel's
+// own memories.
 //
 // Everything of ours is named portsnare_ (sets) or PORTSNARE (chains) and
-// [Backend.Flush] removes it all.
+// [Backend.Flush] removes it all, with the tables and built-in chains that
+// iptables-nft has made for us, as the set made has them written down.
 package ipset

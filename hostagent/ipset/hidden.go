@@ -6,12 +6,17 @@ import (
 )
 
 // What delay goes by. A client's kernel repeats a SYN after a second and from
-// the same port (RFC 6298, 2.1). What repeats it sooner is a scanner's duplicate.
+// the same port (RFC 6298, 2.1), and later at growing distances. What repeats it
+// within the hasty time is a scanner's duplicate. A kernel also offers selective
+// acknowledgement (RFC 2018, option 4) in its SYN, which raw scanners do not; who
+// does not has to wait for longer than scanners do.
 const (
-	hastyTime = 700 * time.Millisecond // and up to hastyTick more
+	hastyTime = 700 * time.Millisecond  // and up to hastyTick more
+	plainTime = 2500 * time.Millisecond // likewise
 	hastyTick = 100 * time.Millisecond
 	greyTime  = 30 * time.Second
 	greyTick  = time.Second
+	offerSACK = "-p tcp -m tcp --tcp-option 4"
 
 	// delayRate bounds how many SYNs are looked at, the others pass: a
 	// hashlimit that is full drops whatever it has no room for, so it must never
@@ -37,7 +42,12 @@ func (r rules) hidden() []chain {
 	}
 	return []chain{
 		{chainHidden, append(known, delayRate+" -g "+chainDelay)},
-		{chainDelay, []string{unmet("hasty", hastyMost, hastyTick, hastyTime) + " -g " + chainGrey, "-j DROP"}},
+		{chainDelay, []string{
+			offerSACK + " -g " + chainKnock,
+			unmet("plain", hastyMost, hastyTick, plainTime) + " -g " + chainGrey,
+			"-j DROP",
+		}},
+		{chainKnock, []string{unmet("hasty", hastyMost, hastyTick, hastyTime) + " -g " + chainGrey, "-j DROP"}},
 		{chainGrey, grey},
 	}
 }

@@ -2,16 +2,13 @@ package ipset
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/host"
 )
 
 // memory is what the backend knows of the kernel without looking again. None of
@@ -19,17 +16,19 @@ import (
 type memory struct {
 	program *program // carried out by the last Set; nil if nothing is known
 
-	// rules is what stood in the tables of iptables at a generation of the rules
-	// of nft, which every change raises: while it stands, so do they. It is nil
-	// if nothing is known.
+	// rules is what stood in the tables of iptables when they were last read, nil
+	// if nothing is known. If they are rules of nft, dated says at which of their
+	// generations, which every change raises: while it stands, so do they.
 	rules      *tableStates
+	dated      bool
 	generation uint32
+	kernel     host.Netfilter
 
 	native map[string]bool // whether a program of iptables programs nft, by name
 
-	// own is what we have reserved, in case that somebody destroys the sets that
-	// tell it.
-	own portsnare.PortSet
+	// own is what we have reserved, and made the places that we have made, in case
+	// that somebody destroys the sets that tell it.
+	own, made portsnare.PortSet
 }
 
 // tableStates are what of ours stands in the tables of each family, by name; nil
@@ -37,19 +36,19 @@ type memory struct {
 type tableStates [len(families)]map[string]tableState
 
 // hasten carries out an order that differs from the last one in ports alone, and
-// reports whether it did. It knows for certain that the rules stand, and leaves
-// it to the next look whether somebody has emptied a set.
+// reports whether it did. It makes sure that the rules stand, and leaves it to
+// the next look whether somebody has emptied a set.
 func (b *Backend) hasten(ctx context.Context, want program) bool {
-	last := b.memory.program
-	if last == nil || !want.differsInPorts(*last) {
+	last, rules := b.memory.program, b.memory.rules
+	if last == nil || rules == nil || !want.differsInPorts(*last) {
 		return false
 	}
-	generation, ok := b.generation(ctx)
-	if !ok || b.memory.rules == nil || generation != b.memory.generation {
+	tables, err := b.readTables(ctx)()
+	if err != nil || !reflect.DeepEqual(tables, *rules) {
 		return false
 	}
 	have := last.recalled()
-	have.tables = *b.memory.rules
+	have.tables = tables
 	if err := have.readReserved(); err != nil {
 		return false
 	}
@@ -66,7 +65,7 @@ func (b *Backend) hasten(ctx context.Context, want program) bool {
 // keep remembers what stands now.
 func (m *memory) keep(p program) {
 	m.program = &p
-	m.own = p.traps().Minus(p.content(reserved))
+	m.own, m.made = p.traps().Minus(p.content(reserved)), p.content(made)
 }
 
 // differsInPorts reports whether at most sets of ports have to be changed on the
@@ -93,7 +92,7 @@ func (p program) recalled() state {
 // returns what waits for it.
 func (b *Backend) readTables(ctx context.Context) func() (tableStates, error) {
 	generation, ok := b.generation(ctx)
-	if ok && b.memory.rules != nil && generation == b.memory.generation {
+	if ok && b.memory.rules != nil && b.memory.dated && generation == b.memory.generation {
 		return func() (tableStates, error) { return *b.memory.rules, nil }
 	}
 	b.memory.rules = nil
@@ -106,8 +105,8 @@ func (b *Backend) readTables(ctx context.Context) func() (tableStates, error) {
 			have, waitErr := wait()
 			tables[i], err = have, errors.Join(err, waitErr)
 		}
-		if err == nil && ok {
-			b.memory.rules, b.memory.generation = &tables, generation
+		if err == nil {
+			b.memory.rules, b.memory.dated, b.memory.generation = &tables, ok, generation
 		}
 		return tables, err
 	}
@@ -157,43 +156,6 @@ func (b *Backend) generation(ctx context.Context) (generation uint32, ok bool) {
 			return 0, false
 		}
 	}
-	generation, err := readGeneration()
+	generation, err := b.memory.kernel.Generation()
 	return generation, err == nil
-}
-
-// The question for the generation and its answer (include/uapi/linux/netfilter/
-// nf_tables.h of Linux 6.18).
-const (
-	getGeneration  = netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN)
-	generationID   = 1
-	generationHead = 4 // struct nfgenmsg
-)
-
-// readGeneration asks the kernel, in the namespace of this thread.
-func readGeneration() (uint32, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	answers, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: getGeneration, Flags: netlink.Request},
-		Data:   make([]byte, generationHead),
-	})
-	if err != nil {
-		return 0, err
-	}
-	if len(answers) != 1 || len(answers[0].Data) < generationHead {
-		return 0, errors.New("the kernel does not tell the generation of its rules")
-	}
-	attributes, err := netlink.UnmarshalAttributes(answers[0].Data[generationHead:])
-	if err != nil {
-		return 0, err
-	}
-	for _, a := range attributes {
-		if a.Type == generationID && len(a.Data) == 4 {
-			return binary.BigEndian.Uint32(a.Data), nil
-		}
-	}
-	return 0, errors.New("the kernel does not tell the generation of its rules")
 }

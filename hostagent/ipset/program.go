@@ -22,11 +22,11 @@ const (
 	trapUDP      = prefix + "trap_udp"
 	baitTCP      = prefix + "bait_tcp" // traps that do not fire; those of UDP never do
 	protectedTCP = prefix + "protected_tcp"
-	protectedUDP = prefix + "protected_udp"
 	hiddenTCP    = prefix + "hidden_tcp" // protected, and not known to the world
 	// reserved holds what stood in ip_local_reserved_ports before us although
 	// it is a trap, so that it is left there when the trap goes.
 	reserved = prefix + "reserved"
+	made     = prefix + "made" // which of the places were not there before us
 )
 
 // The kinds of the sets of a family that several files speak of.
@@ -44,7 +44,7 @@ const (
 // for entries that ran out, 25 microseconds a packet, so it must never come to
 // that (both measured on 2026-11-21, kernel 6.18).
 const (
-	hitBuckets    = 32768
+	hitBuckets    = 16384
 	strikeBuckets = 8192
 	banBuckets    = 16384
 	crowdBuckets  = 8192
@@ -143,9 +143,9 @@ func portSets(o portsnare.Order) []set {
 		ports(trapUDP, swapped, o.Traps.Ports(), portsnare.UDP),
 		ports(baitTCP, grows, o.Traps.Bait, portsnare.TCP),
 		ports(protectedTCP, grows, o.Protected, portsnare.TCP),
-		ports(protectedUDP, grows, o.Protected, portsnare.UDP),
 		ports(hiddenTCP, grows, o.Hidden(), portsnare.TCP),
 		ports(reserved, grows, portsnare.PortSet{}, portsnare.TCP), // see reserve
+		ports(made, grows, portsnare.PortSet{}, portsnare.TCP),     // see claim
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	chainBan       = "PORTSNARE_BAN"
 	chainHidden    = "PORTSNARE_HIDDEN"
 	chainDelay     = "PORTSNARE_DELAY"
+	chainKnock     = "PORTSNARE_KNOCK"
 	chainGrey      = "PORTSNARE_GREY"
 	chainTalk      = "PORTSNARE_TALK"
 	chainPublished = "PORTSNARE_PUBLISHED"
@@ -99,7 +100,7 @@ type rules struct {
 func (r rules) raw() table {
 	return table{"raw", []jump{{"PREROUTING", "! -i lo " + pureSYN, chainMain}}, slices.Concat([]chain{
 		{chainMain, r.syn()},
-		{chainTrap, append(r.untouched(protectedTCP),
+		{chainTrap, append(r.allowed(),
 			anySocket+" -j RETURN", // to chainStray
 			notIn(r.set("hit"), "src,dst")+" -g "+chainHit,
 			r.remember(),
@@ -160,12 +161,6 @@ func (r rules) mangle() table {
 	}, r.talk(), r.leave())}
 }
 
-// untouched lets through what no trap concerns. Protected ports are not among
-// the traps; the rule is there in case that somebody changes the sets by hand.
-func (r rules) untouched(protected string) []string {
-	return append(r.allowed(), in(protected, "dst")+" -j RETURN")
-}
-
 func (r rules) allowed() []string { return []string{in(r.set("allow"), "src") + " -j RETURN"} }
 
 // stray drops TCP packets to a trap that belong to no conversation.
@@ -174,7 +169,7 @@ func (r rules) stray() []string {
 	if r.cloud {
 		exempt = notPureSYN + " " + ownSocket
 	}
-	return append(r.untouched(protectedTCP), exempt+" -j RETURN", "-j DROP")
+	return append(r.allowed(), exempt+" -j RETURN", "-j DROP")
 }
 
 // udp drops and counts UDP packets to a trap. Behind a cloud firewall a socket
@@ -188,8 +183,7 @@ func (r rules) udp() []string {
 			anySocket + " -j DROP",
 		}
 	}
-	rules := append(r.untouched(protectedUDP), socket...)
-	return append(rules,
+	return append(append(r.allowed(), socket...),
 		notIn(r.set("hit"), "src,dst")+" -g "+chainUDPHit,
 		r.remember(),
 		"-j DROP",

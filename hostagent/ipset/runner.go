@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portsnare/portsnare"
 )
 
@@ -67,15 +65,4 @@ func failed(err error, program string, args []string) error {
 		Hint: "give the kernel what it may lack: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_hashlimit xt_limit xt_NFLOG; " +
 			"or, if another version left something behind: portsnare-agent flush",
 	}
-}
-
-// netAdmin reports whether this thread, and a program it starts, may change the
-// network of its namespace (CAP_NET_ADMIN).
-func netAdmin() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return false
-	}
-	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -24,10 +25,11 @@ type script struct {
 	arm      string                // ipset: swap the traps
 	reserved *portsnare.PortSet    // ip_local_reserved_ports
 	tidy     string                // ipset: destroy the old traps, shrink sets, add bans and friends
+	unmake   portsnare.PortSet     // places that nobody else had, by number
 	destroy  string                // ipset: sets to which the rules before may have referred
 }
 
-func (s script) empty() bool { return s == script{} }
+func (s script) empty() bool { return reflect.DeepEqual(s, script{}) }
 
 func (s script) hasRules() bool { return s.rules != [len(families)]string{} }
 
@@ -47,6 +49,7 @@ func changes(have state, want program, now time.Time) script {
 	var s script
 	var prepare, arm, tidy lines
 	want.reserve(have, &s)
+	want.claim(have)
 	for _, set := range want.sets {
 		if !have.sets[set.name] {
 			prepare.addf("create %s %s", set.name, set.kind)
@@ -88,6 +91,7 @@ func removal(have state) script {
 	if foreign := have.foreignReserved(); have.reservable && !foreign.Equal(have.reserved) {
 		s.reserved = &foreign
 	}
+	s.unmake = have.contents[made].ports
 	s.destroy = program{}.leftovers(have)
 	return s
 }

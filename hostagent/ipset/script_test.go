@@ -2,6 +2,7 @@ package ipset
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -78,6 +79,7 @@ func sample(t testing.TB) portsnare.Order {
 func bare() state {
 	return state{
 		tables:     [len(families)]map[string]tableState{{}, {}},
+		missing:    portsnare.PortSetOf(numberOf(0), numberOf(1), numberOf(9)),
 		reserved:   portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
 		reservable: true,
 	}
@@ -87,6 +89,7 @@ func bare() state {
 func (p program) after(have state) state {
 	var s script
 	p.reserve(have, &s)
+	p.claim(have)
 	next := state{
 		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{}, friends: map[friend]time.Time{},
 		reserved: have.reserved, reservable: true,
@@ -172,7 +175,11 @@ func golden(t *testing.T, name string, s script) {
 	t.Helper()
 	parts := map[string]string{
 		"1-prepare.ipset": s.prepare, "2-rules.iptables": s.rules[0], "3-rules.ip6tables": s.rules[1],
-		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.tidy, "7-destroy.ipset": s.destroy,
+		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.tidy, "7-unmake": "", "8-destroy.ipset": s.destroy,
+	}
+	for place := range s.unmake.All() {
+		c := places[place.Number-1]
+		parts["7-unmake"] += fmt.Sprintln(c.Family, c.Table, c.Name)
 	}
 	if s.reserved != nil {
 		parts["5-reserved.sysctl"] = localports.Format(*s.reserved)

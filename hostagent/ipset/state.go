@@ -21,6 +21,7 @@ type state struct {
 	friends    map[friend]time.Time // until when, if they were read
 	crowd      int                  // how many of them are friends of public ports
 	tables     tableStates
+	missing    portsnare.PortSet // places that do not exist, or were made by us although no set tells, by number
 	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
 	reservable bool              // the list can be written
 	lost       portsnare.PortSet // of reserved, what is ours although no set tells

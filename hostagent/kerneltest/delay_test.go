@@ -19,6 +19,7 @@ const ms = time.Millisecond
 type knocks struct {
 	name  string
 	gaps  []time.Duration
+	plain bool           // none offers SACK, as no kernel of a client's does
 	hops  bool           // each comes from the next port
 	first uint16         // where the first of them goes to instead; 0 for nowhere else
 	trap  portsnare.Port // touched after the first; the zero Port for none
@@ -39,6 +40,7 @@ var knocked = []knocks{
 	{name: "duplicates at once", gaps: []time.Duration{0, 0, 0}},
 	{name: "duplicates at half seconds", gaps: []time.Duration{300 * ms, 500 * ms, 500 * ms}},
 	{name: "duplicates at tenths of a second", gaps: slices.Repeat([]time.Duration{100 * ms}, 15)},
+	{name: "a duplicate after a second that offers no SACK", gaps: second, plain: true},
 	{name: "a SYN from the next port", gaps: second, hops: true},
 	{name: "a SYN from the port that tried another hidden port", gaps: second, first: answering},
 	{name: "a duplicate, a secret trap in between", gaps: second, trap: secretTrap},
@@ -85,7 +87,7 @@ func (k knocks) test(w *world) {
 // knock returns how often a source was answered; ok is false if it did not knock
 // at its times.
 func (k knocks) knock(w *world, from netip.Addr) (answers int, ok bool) {
-	syn := netlab.Packet{Src: from, SrcPort: 5000, DstPort: cmp.Or(k.first, hiddenPort), Flags: netlab.SYN}
+	syn := netlab.Packet{Src: from, SrcPort: 5000, DstPort: cmp.Or(k.first, hiddenPort), Flags: netlab.SYN, OfferSACK: !k.plain}
 	w.send(syn)
 	if k.trap.Number != 0 {
 		w.send(netlab.Packet{Proto: netlab.Protocol(k.trap.Protocol), Src: from, DstPort: k.trap.Number, Flags: netlab.SYN})
@@ -134,7 +136,7 @@ func TestDelayOfFlood(t *testing.T) {
 		w.check(err)
 		defer s.Close()
 		for n := range early + late {
-			p := netlab.Packet{Src: w.stranger(n), SrcPort: 40000, Dst: w.server, DstPort: hiddenPort, Flags: netlab.SYN}
+			p := netlab.Packet{Src: w.stranger(n), SrcPort: 40000, Dst: w.server, DstPort: hiddenPort, Flags: netlab.SYN, OfferSACK: true}
 			if n >= early && n%every == 0 {
 				p.Src, p.SrcPort = newcomer, uint16(n/every)
 			}

@@ -118,8 +118,9 @@ func TestAlarm(t *testing.T) {
 var behind = netlab.Ascending(hiddenPort, 5027)
 
 // delayed are scans that come to the hidden port first, and what delay makes of
-// them. Those found at the end repeat a SYN as a client does, after a second and
-// from the same port, and touch no trap meanwhile: nothing tells them apart.
+// them. The last one repeats a SYN as a client's kernel does, after a second, from
+// the same port and with its options, and touches no trap meanwhile: nothing
+// tells it apart.
 var delayed = []scan{
 	{name: "nmap -r", want: caught, run: nmap(behind, "-sS", "-r")},
 	{name: "nmap -r -g 53", want: caught, run: nmap(behind, "-sS", "-r", "-g", "53")},
@@ -135,9 +136,16 @@ var delayed = []scan{
 	{name: "zmap, the hidden port alone", want: missed, run: zmap(hiddenPort), only: &ipv4},
 	{name: "hping3 duplicates at 50 a second", want: missed, only: &ipv4,
 		run: hping("-S", "-k", "-s", "4000", "-p", "5022", "-c", "8", "-i", "u20000")},
-	{name: "hping3 duplicate after a second", want: naked, only: &ipv4,
-		run: hping("-S", "-k", "-s", "4000", "-p", "5022", "-c", "2", "-i", "1")},
-	{name: "nmap -g 53, the hidden port alone", want: naked, run: nmap([]uint16{hiddenPort}, "-sS", "-g", "53")},
+	{name: "hping3 duplicates at one a second", want: missed, only: &ipv4,
+		run: hping("-S", "-k", "-s", "4000", "-p", "5022", "-c", "5", "-i", "1")},
+	{name: "nmap -g 53, the hidden port alone", want: missed, run: nmap([]uint16{hiddenPort}, "-sS", "-g", "53")},
+	{name: "a patient forger of a client's SYN", want: naked, run: func(w *world, from netip.Addr) error {
+		for range 2 {
+			w.send(netlab.Packet{Src: from, SrcPort: 4000, DstPort: hiddenPort, Flags: netlab.SYN, OfferSACK: true})
+			time.Sleep(time.Second) // time itself is what is tested
+		}
+		return nil
+	}},
 }
 
 // TestDelay: a client's retransmit is admitted, a scanner's probe is not.
@@ -164,5 +172,26 @@ func TestDelay(t *testing.T) {
 			}
 			w.record("Alarm and delay", "a client, delay", "served after a second, then at once")
 		})
+	})
+}
+
+// TestDelayOfPlainClient: a client whose kernel does not offer SACK has to be as
+// patient as no scanner is, and is served in the end.
+func TestDelayOfPlainClient(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		order := w.order()
+		order.Policy.Delay = true
+		w.set(order)
+		w.check(w.Scanner.Sysctl("net/ipv4/tcp_sack", "0"))
+		client := w.source()
+		start := time.Now()
+		w.talk(w.dial(client, hiddenPort))
+		if took := time.Since(start); took < 2*time.Second {
+			t.Errorf("the first connection took %s, want the client's first pause of more than 2.5 s", took)
+		}
+		if !w.serves(client) {
+			t.Error("a client who has been served had to wait again")
+		}
+		w.record("Alarm and delay", "a client that offers no SACK, delay", "served after a longer pause, then at once")
 	})
 }

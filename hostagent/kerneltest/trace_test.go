@@ -68,16 +68,43 @@ func TestFlushOfNothing(t *testing.T) {
 	})
 }
 
-// TestFlushOfBareHost: where nothing was, nothing that bears our name is left.
-// The iptables make tables as they are looked at, and have no word to remove
-// one.
+// TestFlushOfBareHost: where nothing was, nothing is left; of iptables-legacy
+// empty tables, since the kernel makes them for whoever looks, and has no way to
+// remove one.
 func TestFlushOfBareHost(t *testing.T) {
 	forEach(t, defences, func(t *testing.T, w *world) {
+		before := w.snapshot()
 		w.set(w.order())
 		w.do(w.b.Flush)
-		for where, text := range w.snapshot() {
-			if strings.Contains(strings.ToLower(text), "portsnare") {
-				t.Errorf("%s:\n%s", where, text)
+		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+			t.Errorf("traces (-before +after):\n%s", diff)
+		}
+		w.record("State", "flush on a host without any rules", "as found")
+	})
+}
+
+// TestFlushAmongOthersChains: what others had in the tables before us stays, and
+// so does what they have begun to use since.
+func TestFlushAmongOthersChains(t *testing.T) {
+	forEach(t, []variant{ipsetNFT}, func(t *testing.T, w *world) {
+		tool := map[string]string{"IPv4": "iptables", "IPv6": "ip6tables"}[w.family.name]
+		w.output(tool, "-t", "mangle", "-A", "FORWARD", "-p", "tcp", "-j", "ACCEPT")
+		w.output("nft", "add", "table", map[string]string{"IPv4": "ip6", "IPv6": "ip"}[w.family.name], "raw")
+		before := w.snapshot()
+		w.set(w.order())
+		w.do(w.b.Flush)
+		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+			t.Errorf("traces (-before +after):\n%s", diff)
+		}
+		w.set(w.order())
+		w.output(tool, "-t", "raw", "-A", "PREROUTING", "-p", "udp", "-j", "ACCEPT")
+		w.output(tool, "-t", "mangle", "-P", "POSTROUTING", "DROP")
+		w.set(w.order())
+		w.do(w.b.Flush)
+		after := w.snapshot()["nft list ruleset"]
+		for _, want := range []string{"udp counter accept", "policy drop"} {
+			if !strings.Contains(after, want) {
+				t.Errorf("%q of somebody else is gone:\n%s", want, after)
 			}
 		}
 	})

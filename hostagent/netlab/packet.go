@@ -60,6 +60,10 @@ type Packet struct {
 	Type             uint8  // ICMP and ICMPv6; the code is 0
 	Payload          []byte // after the TCP or UDP header, after the checksum of ICMP
 
+	// OfferSACK: the TCP segment offers selective acknowledgement, as the SYN of
+	// every common kernel does and that of no raw scanner.
+	OfferSACK bool
+
 	// Only of a captured packet, whose Payload may be cut short.
 	Outgoing bool      // the interface sent it
 	Time     time.Time // by the kernel's clock
@@ -117,7 +121,9 @@ func (p Packet) segment() []byte {
 		b = p.appendPorts(b)
 		b = binary.BigEndian.AppendUint32(b, p.Seq)
 		b = binary.BigEndian.AppendUint32(b, p.Ack)
-		b = append(b, 5<<4, byte(p.Flags), 0xff, 0xff, 0, 0, 0, 0) // window 65535
+		options := p.options()
+		b = append(b, byte(5+len(options)/4)<<4, byte(p.Flags), 0xff, 0xff, 0, 0, 0, 0) // window 65535
+		b = append(b, options...)
 		sumAt = 16
 	case UDP:
 		b = p.appendPorts(b)
@@ -131,6 +137,14 @@ func (p Packet) segment() []byte {
 	b = append(b, p.Payload...)
 	binary.BigEndian.PutUint16(b[sumAt:], p.checksum(b))
 	return b
+}
+
+// options are those of TCP, in words of four bytes.
+func (p Packet) options() []byte {
+	if p.OfferSACK {
+		return []byte{1, 1, 4, 2} // no operation twice, SACK permitted (RFC 2018)
+	}
+	return nil
 }
 
 func (p Packet) appendPorts(b []byte) []byte {
@@ -201,7 +215,9 @@ func (p Packet) withSegment(b []byte) (Packet, bool) {
 	case p.Proto == TCP && len(b) >= 20:
 		p.Seq, p.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 		p.Flags = Flags(b[13]) & allFlags
-		return p.withPorts(b, int(b[12]>>4)*4), true
+		header := int(b[12]>>4) * 4
+		p.OfferSACK = offersSACK(cut(b, 20, header))
+		return p.withPorts(b, header), true
 	case p.Proto == UDP && len(b) >= 8:
 		return p.withPorts(b, 8), true
 	case (p.Proto == ICMP || p.Proto == ICMPv6) && len(b) >= 4:
@@ -210,6 +226,24 @@ func (p Packet) withSegment(b []byte) (Packet, bool) {
 		return p, true
 	}
 	return p, false
+}
+
+// offersSACK reports whether SACK-permitted is among the options of a segment.
+func offersSACK(options []byte) bool {
+	const end, nothing, permitted = 0, 1, 4
+	for len(options) > 0 {
+		switch kind := options[0]; {
+		case kind == permitted || kind == end:
+			return kind == permitted
+		case kind == nothing:
+			options = options[1:]
+		case len(options) < 2 || options[1] < 2 || int(options[1]) > len(options):
+			return false
+		default:
+			options = options[options[1]:]
+		}
+	}
+	return false
 }
 
 func (p Packet) withPorts(b []byte, header int) Packet {

@@ -21,6 +21,7 @@ var forged = []struct {
 }{
 	{"TCP over IPv4", Packet{Proto: TCP, Src: v4a, Dst: v4b, SrcPort: 40000, DstPort: 22, Flags: SYN, Seq: 1 << 31, Ack: 7}},
 	{"TCP over IPv6", Packet{Proto: TCP, Src: v6a, Dst: v6b, SrcPort: 40000, DstPort: 22, Flags: FIN | PSH | URG, Payload: []byte("odd")}},
+	{"a SYN as of a kernel", Packet{Proto: TCP, Src: v4a, Dst: v4b, SrcPort: 40000, DstPort: 22, Flags: SYN, OfferSACK: true, Payload: []byte("x")}},
 	{"UDP over IPv4", Packet{Proto: UDP, Src: v4a, Dst: v4b, SrcPort: 53, DstPort: 5353, Payload: []byte("ping")}},
 	{"UDP over IPv6", Packet{Proto: UDP, Src: v6a, Dst: v6b, SrcPort: 53, DstPort: 5353}},
 	{"ICMP", Packet{Proto: ICMP, Src: v4a, Dst: v4b, Type: echoRequest4, Payload: []byte("\x00\x00\x00\x00x")}},

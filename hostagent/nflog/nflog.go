@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/host"
 )
 
 // Options are the choices of a [Reader].
@@ -135,7 +136,7 @@ func (r *Reader) bind(conn *netlink.Conn) error {
 		return nil
 	case !errors.Is(err, os.ErrPermission):
 		return r.wrap(portsnare.Unavailable, err, "modprobe nfnetlink_log")
-	case !netAdmin():
+	case !host.NetAdmin():
 		return r.wrap(portsnare.Denied, err, "run as root, or with CAP_NET_ADMIN")
 	}
 	// The kernel says no less of a group that has a reader.
@@ -146,16 +147,6 @@ func (r *Reader) bind(conn *netlink.Conn) error {
 func (r *Reader) wrap(kind portsnare.Kind, err error, hint string) error {
 	group := strconv.Itoa(int(r.opts.Group))
 	return &portsnare.Error{Kind: kind, Op: "read NFLOG group", Subject: group, Err: err, Hint: hint}
-}
-
-// netAdmin reports whether this thread may change the network of its namespace.
-func netAdmin() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return false
-	}
-	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
 
 // sequence finds gaps in the kernel's numbering of what it logged.

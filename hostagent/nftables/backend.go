@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/host"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -30,10 +30,8 @@ type Options struct {
 type Backend struct {
 	opts Options
 
-	mu sync.Mutex
-	// own is what the set reserved held when Set ended, in case that somebody
-	// deletes our table and with it the record.
-	own portsnare.PortSet
+	mu     sync.Mutex
+	memory memory
 }
 
 // New returns a backend. It touches nothing.
@@ -68,19 +66,29 @@ func (b *Backend) Check(ctx context.Context) error {
 // live on. Bans and friends of the order are added or prolonged, never
 // shortened; the bans of allowed sources are lifted.
 //
+// An order that differs from the last one in ports alone is programmed without
+// reading anything back, if the kernel says that no rule has changed since. The
+// same order again looks at everything, and puts right what somebody else has
+// damaged.
+//
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
 // contradicts itself.
 func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
-	if err := validate(order); err != nil {
+	if err := order.Validate(); err != nil {
 		return false, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	forwards, err := forwarding()
+	forwards, err := host.Forwards()
 	if err != nil {
 		return false, err
 	}
 	want := render(order, b.opts, forwards)
+	if b.hasten(want) {
+		return true, nil
+	}
+	b.memory.table = nil
+	generation, generationErr := b.memory.kernel.Generation()
 	have, err := b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) && len(order.Friends) > 0 })
 	if err == nil && !have.fits(want) {
 		have, err = b.inspect(ctx, func(set string) bool { return isContent(set) || isFriends(set) })
@@ -93,14 +101,17 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	if err := b.apply(ctx, todo); err != nil {
 		return true, err
 	}
-	b.own = want.own(have)
+	b.memory.keep(want, want.own(have), generation+todo.transactions())
+	if generationErr != nil {
+		b.memory.table = nil
+	}
 	return !todo.empty(), nil
 }
 
 // recall makes up for a record that was lost with the table.
 func (b *Backend) recall(have *state) {
 	if !have.exists {
-		have.ports = map[string]portsnare.PortSet{reserved: b.own.Intersect(have.reserved)}
+		have.ports = map[string]portsnare.PortSet{reserved: b.memory.own.Intersect(have.reserved)}
 	}
 }
 
@@ -114,32 +125,8 @@ func (b *Backend) Flush(ctx context.Context) error {
 		return err
 	}
 	b.recall(&have)
-	b.own = portsnare.PortSet{}
+	b.memory.table, b.memory.own = nil, portsnare.PortSet{}
 	return b.apply(ctx, removal(have))
-}
-
-// validate refuses what the kernel cannot hold in the form in which it came.
-func validate(order portsnare.Order) error {
-	if err := order.Validate(); err != nil {
-		return err
-	}
-	for _, ban := range order.Bans {
-		if err := checkSource("ban", ban.Source); err != nil {
-			return err
-		}
-	}
-	for _, friend := range order.Friends {
-		if err := checkSource("befriend", friend.Source); err != nil {
-			return err
-		}
-		if friend.Port.Protocol != portsnare.TCP {
-			return &portsnare.Error{
-				Kind: portsnare.Invalid, Op: "befriend", Subject: friend.Source.String(),
-				Err: fmt.Errorf("port %s: want one of TCP, where a conversation cannot be forged", friend.Port),
-			}
-		}
-	}
-	return nil
 }
 
 // apply runs a script.
@@ -165,7 +152,8 @@ func (b *Backend) transact(ctx context.Context, text string) error {
 
 // inspect reads what of ours stands in the kernel, and what is in those sets
 // that are wanted.
-func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (have state, err error) {
+func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (state, error) {
+	have := newState()
 	if err := b.able(); err != nil {
 		return have, err
 	}
@@ -175,11 +163,7 @@ func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (ha
 	if err := b.readSets(ctx, &have, wanted); err != nil {
 		return have, err
 	}
-	have.reservable = localports.Writable(localports.Path)
-	if have.reservable {
-		have.reserved, err = localports.Read(localports.Path)
-	}
-	return have, err
+	return have, have.readReserved()
 }
 
 // readTable reads what our table is made of. It asks first whether there is one:
@@ -202,13 +186,11 @@ func (b *Backend) readTable(ctx context.Context, have *state) error {
 // readSets reads what the wanted ones of our sets hold, one by one: nft 1.0.6
 // lists only the last of several.
 func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set string) bool) error {
-	have.ports, have.nets = map[string]portsnare.PortSet{}, map[string][]netip.Prefix{}
-	have.bans, have.friends, have.crowd = map[netip.Prefix]banned{}, map[friend]time.Time{}, map[string]int{}
 	for _, name := range names(have.sets) {
 		if !wanted(name) {
 			continue
 		}
-		text, err := b.opts.run.nft(ctx, "", "-j", "list", "set", "inet", "portsnare", name)
+		text, err := b.list(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -219,6 +201,11 @@ func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set str
 	return nil
 }
 
+// list returns what nft says of one of our sets.
+func (b *Backend) list(ctx context.Context, set string) (string, error) {
+	return b.opts.run.nft(ctx, "", "-j", "list", "set", "inet", "portsnare", set)
+}
+
 // able returns an error if nft or the privilege to use it is missing.
 func (b *Backend) able() error {
 	switch {
@@ -227,7 +214,7 @@ func (b *Backend) able() error {
 			Kind: portsnare.Unavailable, Op: "find program", Subject: "nft",
 			Err: errors.New("not installed"), Hint: "apt-get install nftables",
 		}
-	case !netAdmin():
+	case !host.NetAdmin():
 		return &portsnare.Error{
 			Kind: portsnare.Denied, Op: "program the firewall",
 			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",

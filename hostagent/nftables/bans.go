@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -69,8 +68,8 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 // makes it, else the error is [portsnare.Invalid]; it is [portsnare.LimitExceeded]
 // when there is no room for one ban more.
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
-	if err := checkSource("ban", source); err != nil {
-		return err
+	if err := portsnare.CheckSource(source); err != nil {
+		return fmt.Errorf("ban: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,14 +106,4 @@ func (b *Backend) read(ctx context.Context, wanted func(set string) bool) (state
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.inspect(ctx, wanted)
-}
-
-func checkSource(op string, source netip.Prefix) error {
-	if source.IsValid() && source == portsnare.BanPrefix(source.Addr()) {
-		return nil
-	}
-	return &portsnare.Error{
-		Kind: portsnare.Invalid, Op: op, Subject: source.String(),
-		Err: errors.New("want an IPv4 address or an IPv6 /64"),
-	}
 }

@@ -11,30 +11,34 @@
 // have no say: the packet goes on to the tables of others.
 //
 // A pure SYN (of FIN, SYN, RST, ACK only SYN) that did not come in by the
-// loopback interface meets the chain early, in prerouting before raw (-310),
-// before connection tracking has spent anything on it. The first that fits:
+// loopback interface meets the chain syn, from early in prerouting before raw
+// (-310), before connection tracking has spent anything on it. The first that
+// fits:
 //
-//	early    source in ban, no friend of that port, not allowed, addressed to
+//	syn      source in ban, no friend of that port, not allowed, addressed to
 //	         this host -> drop; the ban's counter has counted it
-//	syn      to trap_tcp -> trap
+//	         to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
-//	trap     not addressed to this host, from an address of its own, or
-//	         allowed -> untouched
+//	trap     not addressed to this host, or allowed -> untouched
 //	         friend of that port -> drop, uncounted: it was protected before
 //	         a local socket takes it -> decided in late
 //	         this source hit this port before -> remember for longer, drop
 //	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
-//	strike   a strike in each of K-1 slots, TCP and no bait -> ban, log, drop
+//	strike   a strike in each of K-1 slots, TCP and no bait -> fire
 //	         log, fill the smallest empty slot, drop
+//	fire     from an address of this host -> drop
+//	         ban, log, drop
 //	hidden   not addressed to this host, from an address of its own, allowed,
 //	         or friend of that port -> untouched
 //	         alarm -> drop
-//	         delay: (source address, source port, port) in hasty -> again in hasty, drop
-//	                in grey -> drop if the source has a strike, else untouched
-//	                add it to grey and to hasty, drop; no room -> untouched
+//	         delay: offers SACK -> knock, else -> plain
+//	knock    (source address, source port, port) in hasty -> again in hasty, drop
+//	         in grey -> drop if the source has a strike, else untouched
+//	         add it to grey and to hasty, drop; no room -> untouched
+//	plain    as knock, but hasty for longer
 //
-// Where the host forwards nothing, early does not ask where a packet is
-// addressed to.
+// Where the host forwards nothing, nobody asks where the SYN of a banned source
+// or to a trap is addressed to.
 //
 // K strikes take K-1 slots, and one where K is 1, for delay. A slot is a set of
 // sources whose entries run out after the window W. A strike goes to the
@@ -49,9 +53,11 @@
 // one second and from the same port, so what comes again while it stands in
 // hasty (700 ms, begun anew by every repetition) is a scanner's duplicate, and
 // what comes again while it stands in grey (30 s) and no longer in hasty is the
-// retransmit. Grey is not prolonged by repetitions. Any strike within W, bait
-// and UDP included, keeps the source out; a true duplicate sent after a second
-// (masscan --retries, nmap -g) is told from a client by nothing else.
+// retransmit. Raw scanners that repeat a second later (nmap -g, hping3) do not
+// offer selective acknowledgement, as all common kernels do: without it hasty is
+// 2.5 s, which a kernel's growing pauses exceed in the end. Grey is not prolonged
+// by repetitions. Any strike within W, bait and UDP included, keeps the source
+// out; nothing else tells a client from who forges the very SYN of one and waits.
 //
 // Everything else meets the chain late, in prerouting at mangle (-150), after
 // connection tracking, so that replies to our own and to forwarded connections
@@ -74,10 +80,10 @@
 // where a published port of a container reads like a port of the host:
 //
 //	leave    RST from a hidden port, or, behind a cloud firewall, from a trap
-//	         -> mute
+//	         -> refuse, mute
 //	         TCP data of an assured connection made by the peer, from a
-//	         protected port, source and port in heard -> add to friend, or
-//	         keep for another FriendTime
+//	         protected port, source and port in heard -> answer, befriend: add
+//	         to friend, or keep for another FriendTime
 //	mute     not from an address of this host -> untouched
 //	         of an assured connection -> untouched
 //	         RST|ACK with a sequence number -> untouched: a live connection's
@@ -108,6 +114,11 @@
 // crowd as well, so that a busy web site leaves room for the others. What is
 // full learns nobody more.
 //
+// # Full memories
+//
+// Whoever finds no room in a memory is served. The set full_ of its kind holds
+// for a minute for which family that was, which [Backend.Full] reads.
+//
 // # Changes
 //
 // [Backend.Set] reads what stands, and makes what differs in one transaction:
@@ -115,6 +126,12 @@
 // other. Hits, strikes, bans and friends stay where they are. Beside the
 // transaction there is only ip_local_reserved_ports: the set reserved records
 // which of those ports are ours, before they are added and until they are gone.
+//
+// Nothing need be read while the kernel says that no rule of nft has changed since
+// the last Set (its generation). An order that brings new ports alone is then
+// carried out by netlink, in two milliseconds for a thousand traps; nft would take
+// fifteen to end. The same order again reads everything but the kernel's own
+// memories.
 //
 // A rule cannot be compared as text, because every version of nft prints it in
 // its own way. So each rule and each set of ours carries in its comment the

@@ -87,10 +87,8 @@ func fitting(entries []entry, standing map[string]int) []entry {
 
 // standing returns how many bans and friends there are, by set.
 func (s state) standing() map[string]int {
-	n := maps.Clone(s.crowd)
-	if n == nil {
-		n = map[string]int{}
-	}
+	n := map[string]int{}
+	maps.Copy(n, s.crowd)
 	for source := range s.bans {
 		n[familyOf(source.Addr()).set(ban)]++
 	}

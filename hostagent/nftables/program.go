@@ -39,10 +39,18 @@ const (
 	hasty   = "hasty"
 )
 
+// full begins the names of the sets that hold the families in which a memory of
+// a kind had no room for somebody lately.
+const full = "full_"
+
+// bounded are the kinds of which there is such a set. Who finds no room in hasty
+// finds none in grey.
+var bounded = []string{hit, strike, ban, heard, friends, crowd, grey}
+
 // How many entries a set takes. One that is full takes no more, and evicts
 // nothing. An entry takes about 64 bytes in IPv4 and 96 in IPv6.
 const (
-	maxHits    = 262144
+	maxHits    = 131072
 	maxSources = 65536
 	maxPairs   = 65536
 	maxCrowd   = 65536 // leaves as much room for friends of hidden ports
@@ -137,6 +145,9 @@ func render(o portsnare.Order, opts Options, forwards [len(families)]bool) table
 		ports(hiddenTCP, o.Hidden().Of(portsnare.TCP)),
 		ports(publicTCP, o.Public.Of(portsnare.TCP)),
 		ports(reserved, portsnare.PortSet{}), // see reserve
+	}
+	for _, kind := range bounded {
+		t.sets = append(t.sets, set{name: full + kind, lines: declare("nf_proto", len(families), "dynamic,timeout")})
 	}
 	for i, f := range families {
 		t.sets = append(t.sets, f.sets(slots(o.Policy), t.allow, opts)...)

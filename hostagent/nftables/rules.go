@@ -8,13 +8,19 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-// What delay knows of clients: a kernel repeats its SYN after one second
-// (RFC 6298, 2.1) and again after three, and scanners sooner. What comes again
-// within hastyTime is theirs; what comes within greyTime is a retransmit.
+// What delay goes by. A kernel repeats its SYN after one second (RFC 6298, 2.1)
+// and later at growing distances, scanners as they like. What comes again within
+// the hasty time is a scanner's duplicate, what comes within greyTime a retransmit.
+// A kernel also offers selective acknowledgement (RFC 2018) in its SYN, which raw
+// scanners do not; who does not has to wait for longer than scanners do.
 const (
 	hastyTime = 700 * time.Millisecond
+	plainTime = 2500 * time.Millisecond
 	greyTime  = 30 * time.Second
 )
+
+// fullTime is how long a memory that had no room for somebody is called full.
+const fullTime = time.Minute
 
 // heardTime is how long a service may take to answer a client.
 const heardTime = time.Minute
@@ -26,6 +32,7 @@ const logBytes = 128
 // Pieces of rules.
 const (
 	pureSYN   = "tcp flags & (fin | syn | rst | ack) == syn"
+	offerSACK = "tcp option sack-permitted exists"
 	anyRST    = "tcp flags & rst == rst"
 	data      = "tcp flags & psh == psh" // ends every write
 	assured   = "ct status assured"
@@ -58,12 +65,13 @@ var (
 // shared returns the chains that serve both families.
 func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
 	return []chain{
-		{"early", beforeTracking, []string{
-			families[0].banned(pureSYN, "iif != lo "+families[0].stranger(), forwards[0]),
-			families[1].banned(pureSYN, "iif != lo "+families[1].stranger(), forwards[1]),
+		{"early", beforeTracking, []string{pureSYN + " goto syn"}},
+		{"syn", hook{}, []string{
+			families[0].banned("", "iif != lo "+families[0].stranger(), forwards[0]),
+			families[1].banned("", "iif != lo "+families[1].stranger(), forwards[1]),
 			"iif lo accept",
-			"meta nfproto ipv4 " + pureSYN + " goto syn4",
-			"meta nfproto ipv6 " + pureSYN + " goto syn6",
+			"meta nfproto ipv4 goto syn4",
+			"meta nfproto ipv6 goto syn6",
 		}},
 		{"late", afterTracking, []string{
 			"iif lo accept",
@@ -73,19 +81,30 @@ func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
 			"meta nfproto ipv6 meta l4proto udp goto udp6",
 		}},
 		{"stray", hook{}, stray(o.CloudFirewall)},
-		{"talk", hook{}, []string{
-			data + " ct direction original " + assured + " tcp dport @hidden_tcp goto hear",
-			data + " ct direction original " + assured + " tcp dport @public_tcp goto hear",
+		{"talk", hook{}, []string{data + " ct direction original " + assured + " goto spoken"}},
+		{"spoken", hook{}, []string{
+			"tcp dport @hidden_tcp goto hear",
+			"tcp dport @public_tcp goto hear",
 		}},
 		{"hear", hook{}, []string{
 			forwarded + " accept",
-			families[0].remember("add", heard, families[0].from("tcp dport"), heardTime),
-			families[1].remember("add", heard, families[1].from("tcp dport"), heardTime),
+			families[0].remember("add", heard, families[0].from("tcp dport"), heardTime) + " accept",
+			families[1].remember("add", heard, families[1].from("tcp dport"), heardTime) + " accept",
+			noRoom(heard),
 		}},
-		{"leave", afterSourceNAT, leave(o.CloudFirewall)},
+		{"leave", afterSourceNAT, []string{
+			"oif lo accept",
+			anyRST + " goto refuse",
+			data + " ct direction reply " + assured + " goto answer",
+		}},
+		{"refuse", hook{}, refuse(o.CloudFirewall)},
 		{"mute", hook{}, mute()},
-		{"answer_hidden", hook{}, befriend(friends)},
-		{"answer_public", hook{}, befriend(crowd, friends)},
+		{"answer", hook{}, []string{
+			"tcp sport @hidden_tcp goto answer_hidden",
+			"tcp sport @public_tcp goto answer_public",
+		}},
+		{"answer_hidden", hook{}, answered("befriend")},
+		{"answer_public", hook{}, answered("join")},
 	}
 }
 
@@ -118,16 +137,13 @@ func stray(cloud bool) []string {
 	}
 }
 
-// leave sorts what leaves the host.
-func leave(cloud bool) []string {
-	rules := []string{"oif lo accept", anyRST + " tcp sport @hidden_tcp goto mute"}
+// refuse finds the RSTs that may tell of a service that is hidden.
+func refuse(cloud bool) []string {
+	rules := []string{"tcp sport @hidden_tcp goto mute"}
 	if cloud {
-		rules = append(rules, anyRST+" tcp sport @trap_tcp goto mute")
+		rules = append(rules, "tcp sport @trap_tcp goto mute")
 	}
-	return append(rules,
-		data+" ct direction reply "+assured+" tcp sport @hidden_tcp goto answer_hidden",
-		data+" ct direction reply "+assured+" tcp sport @public_tcp goto answer_public",
-	)
+	return rules
 }
 
 // mute drops the RSTs that answer strays. A segment with ACK is answered by a
@@ -146,24 +162,40 @@ func mute() []string {
 	}
 }
 
-// befriend makes friends of the clients that spoke before, as long as there is
-// room in each of the sets.
-func befriend(kinds ...string) []string {
+// answered leads the clients that spoke before to a chain of their family.
+func answered(chain string) []string {
 	var rules []string
 	for _, f := range families {
-		pair := f.peer() + " . tcp sport"
-		rule := pair + " @" + f.set(heard)
-		for _, kind := range kinds {
-			rule += " " + f.remember("update", kind, pair, portsnare.FriendTime)
-		}
-		rules = append(rules, rule)
+		rules = append(rules, f.pair()+" @"+f.set(heard)+" goto "+f.set(chain))
 	}
 	return rules
 }
 
-// source is where a packet came from, peer where it goes to.
+// join makes a client of a public port one of the crowd, and a friend, as long
+// as there is room for both.
+func (f family) join() []string {
+	return []string{
+		f.remember("update", crowd, f.pair(), portsnare.FriendTime) + " goto " + f.set("befriend"),
+		noRoom(crowd),
+	}
+}
+
+func (f family) befriend() []string {
+	return []string{
+		f.remember("update", friends, f.pair(), portsnare.FriendTime) + " accept",
+		noRoom(friends),
+	}
+}
+
+// noRoom notes for a while that a memory has no room for somebody.
+func noRoom(kind string) string {
+	return fmt.Sprintf("update @%s { meta nfproto timeout %s }", full+kind, duration(fullTime))
+}
+
+// source is where a packet came from, pair to whom and from which of our ports
+// it goes.
 func (f family) source() string { return f.ip + " saddr" + f.mask }
-func (f family) peer() string   { return f.ip + " daddr" + f.mask }
+func (f family) pair() string   { return f.ip + " daddr" + f.mask + " . tcp sport" }
 
 // from joins the source to other parts of a key.
 func (f family) from(rest string) string { return f.source() + " . " + rest }
@@ -173,9 +205,9 @@ func (f family) remember(verb, kind, key string, timeout time.Duration) string {
 	return fmt.Sprintf("%s @%s { %s timeout %s }", verb, f.set(kind), key, duration(timeout))
 }
 
-// duration returns such as "3600s", or "700ms" of less than a second.
+// duration returns such as "3600s", or "700ms" where seconds are too coarse.
 func duration(d time.Duration) string {
-	if d < time.Second {
+	if d%time.Second != 0 {
 		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 	}
 	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
@@ -200,12 +232,18 @@ func (f family) chains(o portsnare.Order, opts Options, forwards bool) []chain {
 		{f.set("udp"), hook{}, r.udp()},
 		{f.set("strike"), hook{}, r.strike()},
 		{f.set("fire"), hook{}, r.fire()},
+		{f.set("join"), hook{}, f.join()},
+		{f.set("befriend"), hook{}, f.befriend()},
 	}
 	if r.guarded() {
 		all = append(all, chain{f.set("hidden"), hook{}, r.hidden()})
 	}
 	if r.delays() {
-		all = append(all, chain{f.set("retransmit"), hook{}, r.retransmit()})
+		all = append(all,
+			chain{f.set("knock"), hook{}, r.knock(hastyTime)},
+			chain{f.set("plain"), hook{}, r.knock(plainTime)},
+			chain{f.set("retransmit"), hook{}, r.retransmit()},
+		)
 	}
 	return all
 }
@@ -234,16 +272,23 @@ func (f family) stranger() string { return f.from("tcp dport") + " != @" + f.set
 
 // untouched lets through what never concerns us.
 func (r rules) untouched() []string {
-	return []string{
-		forwarded + " accept",
-		fromUs + " accept",
-		r.ip + " saddr @" + r.set(allow) + " accept",
-	}
+	return []string{forwarded + " accept", fromUs + " accept", r.allowed()}
 }
 
+func (r rules) allowed() string { return r.ip + " saddr @" + r.set(allow) + " accept" }
+
+// trap takes a SYN, which nobody sends to many: where nothing is forwarded it
+// is addressed to this host.
 func (r rules) trap() []string {
-	rules := append(r.untouched(), r.friend("drop")) // what is a trap now was protected once
-	rules = append(rules, anySocket+" accept")       // to stray
+	var rules []string
+	if r.forwards {
+		rules = append(rules, forwarded+" accept")
+	}
+	rules = append(rules,
+		r.allowed(),
+		r.friend("drop"),    // what is a trap now was protected once
+		anySocket+" accept", // to stray
+	)
 	return append(rules, r.count()...)
 }
 
@@ -271,6 +316,7 @@ func (r rules) count() []string {
 	return []string{
 		key + " @" + r.set(hit) + " " + r.remember("update", hit, key, r.policy.Window) + " drop",
 		r.remember("add", hit, key, r.policy.Window) + " goto " + r.set("strike"),
+		noRoom(hit),
 		"drop",
 	}
 }
@@ -286,7 +332,7 @@ func (r rules) strike() []string {
 		rules = append(rules, fmt.Sprintf("%s%s != @%s add @%s { %s timeout %s } drop",
 			r.filled(i-1), r.source(), r.slot(i), r.slot(i), r.source(), duration(r.policy.Window)))
 	}
-	return append(rules, "drop")
+	return append(rules, r.filled(slots(r.policy))+"drop", noRoom(strike), "drop")
 }
 
 // filled matches a source that stands in each of the first n slots.
@@ -300,7 +346,9 @@ func (r rules) filled(n int) string {
 
 func (r rules) fire() []string {
 	return []string{
-		r.remember("add", ban, r.source(), r.policy.BanMin) + " " + r.log(portsnare.LogBan),
+		fromUs + " drop",
+		r.remember("add", ban, r.source(), r.policy.BanMin) + " " + r.log(portsnare.LogBan) + " drop",
+		noRoom(ban),
 		"drop",
 	}
 }
@@ -311,14 +359,21 @@ func (r rules) hidden() []string {
 	if r.alarm {
 		return append(rules, "drop")
 	}
+	return append(rules, offerSACK+" goto "+r.set("knock"), "goto "+r.set("plain"))
+}
+
+// knock takes the SYN of a stranger, who must not come again before the hasty
+// time is over.
+func (r rules) knock(hastyTime time.Duration) []string {
 	knock := r.ip + " saddr . tcp sport . tcp dport"
 	again := r.remember("update", hasty, knock, hastyTime)
 	first := r.remember("add", grey, knock, greyTime) + " " + r.remember("add", hasty, knock, hastyTime)
-	return append(rules,
-		knock+" @"+r.set(hasty)+" "+again+" drop",
-		knock+" @"+r.set(grey)+" goto "+r.set("retransmit"),
-		first+" drop",
-	)
+	return []string{
+		knock + " @" + r.set(hasty) + " " + again + " drop",
+		knock + " @" + r.set(grey) + " goto " + r.set("retransmit"),
+		first + " drop",
+		noRoom(grey),
+	}
 }
 
 // retransmit lets a client in that knocked twice and touched no trap.

@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portsnare/portsnare"
 )
 
@@ -53,15 +51,4 @@ func (program) nft(ctx context.Context, input string, args ...string) (string, e
 		Err:     err,
 		Hint:    "see that the kernel has it: modprobe -a nf_tables nft_ct nft_fib_inet nft_limit nft_log nft_socket nfnetlink_log",
 	}
-}
-
-// netAdmin reports whether this thread, and a program it starts, may change the
-// network of its namespace (CAP_NET_ADMIN).
-func netAdmin() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return false
-	}
-	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +20,16 @@ type script struct {
 }
 
 func (s script) empty() bool { return s == script{} }
+
+// transactions returns by how much the script raises the generation of the rules.
+func (s script) transactions() (n uint32) {
+	for _, part := range []string{s.arm, s.settle} {
+		if part != "" {
+			n++
+		}
+	}
+	return n
+}
 
 // lines is text for nft.
 type lines struct{ strings.Builder }
@@ -39,7 +48,9 @@ func (l *lines) each(verb, set string, entries []string) {
 func changes(have state, want table, now time.Time) script {
 	var s script
 	var arm, settle lines
-	want.reserve(have, &s, &settle)
+	list, release := want.reserve(have)
+	s.reserved = list
+	release.write(&settle)
 	stands, anew := have, !have.fits(want)
 	if anew {
 		arm.addf("delete table %s", ours)
@@ -160,24 +171,31 @@ func (h hook) form(kind, policy string) string {
 	return fmt.Sprintf("%s %s %d %s", kind, h.name, h.priority, policy)
 }
 
-// reserve completes the wanted sets and the script for the ports that the
-// kernel shall not choose for connections of our own: the traps, beside what
-// somebody else reserved. The set reserved holds what we added to the list, and
-// what we are about to take out of it, at every step of the script.
-func (t table) reserve(have state, s *script, settle *lines) {
+// reserve completes the wanted sets for the ports that the kernel shall not
+// choose for connections of our own: the traps, beside what somebody else
+// reserved. It returns what the list of reserved ports must become once the sets
+// stand, nil if it may stay, and how the set reserved changes after that. The set
+// holds what we added to the list, and what we are about to take out of it, at
+// every step.
+func (t table) reserve(have state) (list *portsnare.PortSet, release refill) {
 	if !have.reservable {
-		return
+		return nil, refill{}
 	}
 	own := t.own(have)
+	t.record(own.Union(have.ports[reserved]))
+	if all := have.foreignReserved().Union(own); !all.Equal(have.reserved) {
+		list = &all
+	}
+	return list, refill{set: reserved, gone: have.ports[reserved].Minus(own)}
+}
+
+// record writes down which reserved ports are ours.
+func (t table) record(own portsnare.PortSet) {
 	for i := range t.sets {
 		if t.sets[i].name == reserved {
-			t.sets[i].ports = own.Union(have.ports[reserved])
+			t.sets[i].ports = own
 		}
 	}
-	if all := have.foreignReserved().Union(own); !all.Equal(have.reserved) {
-		s.reserved = &all
-	}
-	settle.each("delete", reserved, each(have.ports[reserved].Minus(own)))
 }
 
 // own returns the ports that we, and nobody else, want reserved.
@@ -186,14 +204,7 @@ func (t table) own(have state) portsnare.PortSet { return t.traps.Minus(have.for
 // fill makes the sets of ports and networks hold what they shall.
 func (t table) fill(have state, l *lines) {
 	for _, s := range t.sets {
-		stands := have.ports[s.name]
-		gone, come := stands.Minus(s.ports), s.ports.Minus(stands)
-		if gone.Equal(stands) && !gone.Empty() {
-			l.addf("flush set %s %s", ours, s.name)
-		} else {
-			l.each("delete", s.name, each(gone))
-		}
-		l.each("add", s.name, each(come))
+		s.refill(have.ports[s.name]).write(l)
 		if slices.Equal(have.nets[s.name], s.nets) {
 			continue
 		}
@@ -202,15 +213,6 @@ func (t table) fill(have state, l *lines) {
 		}
 		l.each("add", s.name, texts(s.nets))
 	}
-}
-
-// each returns ports one by one: sets that know ranges are slower.
-func each(ports portsnare.PortSet) []string {
-	var all []string
-	for port := range ports.All() {
-		all = append(all, strconv.Itoa(int(port.Number)))
-	}
-	return all
 }
 
 func texts(prefixes []netip.Prefix) []string {

@@ -76,23 +76,11 @@ func bare() state {
 
 // after is the state that a table leads to.
 func (t table) after(have state) state {
-	var s script
-	var settle lines
-	t.reserve(have, &s, &settle)
-	next := state{
-		exists: true, sets: map[string]string{}, chains: map[string]chainState{},
-		ports: map[string]portsnare.PortSet{}, nets: map[string][]netip.Prefix{},
-		bans: map[netip.Prefix]banned{}, friends: map[friend]time.Time{},
-		reserved: have.reserved, reservable: true,
-	}
-	if s.reserved != nil {
-		next.reserved = *s.reserved
-	}
-	for _, set := range t.sets {
-		next.sets[set.name], next.ports[set.name], next.nets[set.name] = set.digest(), set.ports, set.nets
-	}
-	for _, c := range t.chains {
-		next.chains[c.name] = chainState{c.hook.form("filter", "accept"), c.digests()}
+	list, _ := t.reserve(have)
+	next := t.recalled()
+	next.reserved, next.reservable = have.reserved, true
+	if list != nil {
+		next.reserved = *list
 	}
 	for _, b := range t.bans {
 		if b.Until.After(noon) && !within(b.Source, t.allow) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // state is what of ours stands in the kernel.
@@ -24,6 +25,15 @@ type state struct {
 
 	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
 	reservable bool              // the list can be written
+}
+
+// newState returns the state of a kernel that has nothing of ours.
+func newState() state {
+	return state{
+		sets: map[string]string{}, chains: map[string]chainState{},
+		ports: map[string]portsnare.PortSet{}, nets: map[string][]netip.Prefix{},
+		bans: map[netip.Prefix]banned{}, friends: map[friend]time.Time{}, crowd: map[string]int{},
+	}
 }
 
 // banned is an entry of the ban sets.
@@ -59,6 +69,14 @@ func isContent(set string) bool {
 // reaches reports whether what ends at until lasts to then, within the precision
 // of nft, which gives out whole seconds.
 func reaches(until, then time.Time) bool { return !until.Add(2 * time.Second).Before(then) }
+
+// readReserved reads the list of reserved ports, if it can be written.
+func (s *state) readReserved() (err error) {
+	if s.reservable = localports.Writable(localports.Path); s.reservable {
+		s.reserved, err = localports.Read(localports.Path)
+	}
+	return err
+}
 
 // foreignReserved returns what others put into ip_local_reserved_ports.
 func (s state) foreignReserved() portsnare.PortSet { return s.reserved.Minus(s.ports[reserved]) }
@@ -121,7 +139,6 @@ func (s *state) parseTable(text string) error {
 	if err := json.Unmarshal([]byte(text), &l); err != nil {
 		return err
 	}
-	s.sets, s.chains = map[string]string{}, map[string]chainState{}
 	for _, object := range l.Nftables {
 		switch {
 		case object.Set != nil:

@@ -78,9 +78,9 @@ func TestBreaches(t *testing.T) {
 		want       []string
 	}{
 		{"utils/x.go", "package utils\n",
-			[]string{"utils/x.go:1: code in utils: want it in one of cmd, docs, hostagent, providers, rotator"}},
+			[]string{"utils/x.go:1: code in utils: want it in one of cmd, docs, hostagent, packaging, providers, rotator"}},
 		{"utils/x_test.go", "package utils\n",
-			[]string{"utils/x_test.go:1: code in utils: want it in one of cmd, docs, hostagent, providers, rotator"}},
+			[]string{"utils/x_test.go:1: code in utils: want it in one of cmd, docs, hostagent, packaging, providers, rotator"}},
 		{"x.go", "package portsnare\n\nimport \"example.net/x\"\n",
 			[]string{"x.go:3: the domain imports example.net/x: want the standard library only"}},
 		{"x.go", "package portsnare\n\nimport \"" + module + "/rotator\"\n", []string{

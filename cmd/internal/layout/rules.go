@@ -21,7 +21,7 @@ var rules = []func(*source){
 }
 
 // areas are the folders at the top that hold code, save the top itself.
-var areas = []string{"cmd", "docs", "hostagent", "providers", "rotator"}
+var areas = []string{"cmd", "docs", "hostagent", "packaging", "providers", "rotator"}
 
 // folders: no other folder at the top holds code. Binds test files.
 func folders(s *source) {
@@ -34,7 +34,7 @@ func folders(s *source) {
 var parts = []string{"rotator/placement"}
 
 // shared are packages that all others of their area may import.
-var shared = []string{"hostagent/localports"}
+var shared = []string{"hostagent/host", "hostagent/localports"}
 
 // suites are packages that only tests import, and free as those are.
 var suites = []string{"hostagent/kerneltest"}
