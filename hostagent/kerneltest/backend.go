@@ -29,6 +29,21 @@ type variant struct {
 	iptables string // the host's variant of iptables
 }
 
+// A parameter of each network namespace that the kernel has for whoever needs one
+// (Documentation/networking/ip-sysctl.rst, tag) marks the hosts of iptables-legacy.
+const (
+	markFile   = "/proc/sys/net/ipv4/conf/lo/tag"
+	legacyMark = "1"
+)
+
+// mark makes the server a host of its variant of iptables.
+func (v variant) mark(server *netlab.Namespace) error {
+	if v.iptables != "legacy" {
+		return nil
+	}
+	return server.Do(func() error { return os.WriteFile(markFile, []byte(legacyMark), 0) })
+}
+
 // noDefence shows what a scan finds without us, and with it that it can find
 // something.
 type noDefence struct{}

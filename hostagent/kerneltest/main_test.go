@@ -13,15 +13,24 @@ var update = flag.Bool("update", false, "write docs/kernel-conformance.md")
 
 // TestMain lets many cases run at a time, since most of them wait for clocks.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "16") // the default of a flag that the command line may set
+	flag.Set("test.parallel", "24") // the default of a flag that the command line may set
 	flag.Parse()
 	os.Exit(netlab.Main(suite{m}))
 }
+
+// scratch is a folder for this run.
+var scratch string
 
 // suite runs the tests and then has the table printed or written.
 type suite struct{ m *testing.M }
 
 func (s suite) Run() int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "kerneltest-*"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
 	code := s.m.Run()
 	if code != 0 {
 		return code

@@ -74,6 +74,7 @@ type shared struct {
 func newWorld(t testing.TB, v variant, f family) *world {
 	lab := netlab.New(t)
 	w := &world{Topology: lab.Topology(), family: f, variant: v, t: t, b: v.open(), shared: new(shared)}
+	w.check(v.mark(w.Server))
 	w.wire = lab.Capture(w.Scanner, netlab.Eth0)
 	w.log = w.newLogbook()
 	w.sources.Store(1)
