@@ -130,8 +130,8 @@
 // Nothing need be read while the kernel says that no rule of nft has changed since
 // the last Set (its generation). An order that brings new ports alone is then
 // carried out by netlink, in two milliseconds for a thousand traps; nft would take
-// fifteen to end. The same order again reads everything but the kernel's own
-// memories.
+// fifteen to end. Another order, or the same again, reads bans and friends, and
+// once a rule has changed everything but the kernel's own memories.
 //
 // A rule cannot be compared as text, because every version of nft prints it in
 // its own way. So each rule and each set of ours carries in its comment the
