@@ -20,11 +20,11 @@
 //	         to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
 //	trap     not addressed to this host, or allowed -> untouched
-//	         friend of that port -> drop, uncounted: it was protected before
 //	         a local socket takes it -> decided in late
 //	         this source hit this port before -> remember for longer, drop
 //	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
-//	strike   a strike in each of K-1 slots, TCP and no bait -> fire
+//	strike   friend of that port -> drop, uncounted: it was protected before
+//	         a strike in each of K-1 slots, TCP and no bait -> fire
 //	         log, fill the smallest empty slot, drop
 //	fire     from an address of this host -> drop
 //	         ban, log, drop

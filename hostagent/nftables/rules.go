@@ -286,7 +286,6 @@ func (r rules) trap() []string {
 	}
 	rules = append(rules,
 		r.allowed(),
-		r.friend("drop"),    // what is a trap now was protected once
 		anySocket+" accept", // to stray
 	)
 	return append(rules, r.count()...)
@@ -321,10 +320,11 @@ func (r rules) count() []string {
 	}
 }
 
-// strike fires if it may, logs a first hit, and adds a strike to the smallest
-// slot that is empty.
+// strike leaves a friend of the port alone, fires if it may, logs a first hit, and
+// adds a strike to the smallest slot that is empty.
 func (r rules) strike() []string {
 	rules := []string{
+		r.friend("drop"), // what is a trap now was protected once
 		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
 		logRate + " " + r.log(portsnare.LogHit),
 	}
