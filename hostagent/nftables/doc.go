@@ -19,9 +19,10 @@
 //	         this host -> drop; the ban's counter has counted it
 //	         to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
-//	trap     not addressed to this host, or allowed -> untouched
+//	trap     not addressed to this host -> untouched
 //	         a local socket takes it -> decided in late
 //	         this source hit this port before -> remember for longer, drop
+//	         allowed -> untouched
 //	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
 //	strike   friend of that port -> drop, uncounted: it was protected before
 //	         a strike in each of K-1 slots, TCP and no bait -> fire
