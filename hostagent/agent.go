@@ -57,6 +57,9 @@ func New(config Config) *Agent {
 	if config.Remember == 0 {
 		config.Remember = DefaultRemember
 	}
+	if config.Ready == nil {
+		config.Ready = func() {}
+	}
 	if config.Controller == nil {
 		config.Controller = func() []netip.Addr { return nil }
 	}
@@ -74,6 +77,7 @@ func New(config Config) *Agent {
 // ends, which is no error. What is in the kernel stays there.
 func (a *Agent) Run(ctx context.Context) error {
 	a.restore(ctx)
+	a.config.Ready()
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.config.Link.Run(inner, a.receive) })
 	group.Go(func() error {

@@ -57,6 +57,9 @@ func TestBootWithoutController(t *testing.T) {
 		if got := w.kernel.order.Generation; got != 1 {
 			t.Errorf("armed after the boot: generation %s; want 1", got)
 		}
+		if w.ready != 1 {
+			t.Errorf("armed when the agent called itself ready: generation %s; want 1", w.ready)
+		}
 		if _, ok := w.kernel.bans[netip.MustParsePrefix("198.51.100.7/32")]; !ok {
 			t.Error("the ban did not survive the boot")
 		}

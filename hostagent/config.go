@@ -68,6 +68,7 @@ type Config struct {
 	Gateways   func() ([]netip.Addr, error)      // never banned; see [Gateways]
 	Controller func() []netip.Addr               // never banned; optional
 
+	Ready  func() // called once the order saved last is armed; optional
 	Logger *slog.Logger
 
 	Reconcile time.Duration // between two looks at the kernel; 3 s if 0

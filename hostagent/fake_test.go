@@ -145,7 +145,8 @@ type world struct {
 	sightings *fakeSightings
 	listening portsnare.PortSet
 	gateways  []netip.Addr
-	plain     bool // the backend can only do what it must
+	plain     bool                 // the backend can only do what it must
+	ready     portsnare.Generation // armed when the agent called itself ready
 	stop      func() error
 }
 
@@ -187,6 +188,7 @@ func (w *world) start() {
 		Listening:  func() (portsnare.PortSet, error) { w.pass(); return w.listening, nil },
 		Gateways:   func() ([]netip.Addr, error) { w.pass(); return w.gateways, nil },
 		Controller: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("203.0.113.5")} },
+		Ready:      func() { w.ready = w.kernel.order.Generation },
 		Logger:     slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())

@@ -14,10 +14,11 @@
 //	                 addressed to this host -> drop
 //	                 to a trap, addressed to this host -> PORTSNARE_TRAP
 //	                 to a hidden port, alarm or delay on -> PORTSNARE_HIDDEN
-//	PORTSNARE_TRAP   allowed, or a local socket takes it -> untouched
+//	PORTSNARE_TRAP   a local socket takes it -> untouched
 //	                 this source hit this port before -> remember for longer, drop
 //	                 else -> PORTSNARE_HIT
-//	PORTSNARE_HIT    remember (source, port); no room -> drop, uncounted
+//	PORTSNARE_HIT    allowed -> untouched
+//	                 remember (source, port); no room -> drop, uncounted
 //	                 friend of that port, which was protected before -> drop
 //	                 no strike yet -> PORTSNARE_FIRST
 //	                 a strike in every slot, no bait, not in our own name -> PORTSNARE_BAN

@@ -100,13 +100,13 @@ type rules struct {
 func (r rules) raw() table {
 	return table{"raw", []jump{{"PREROUTING", "! -i lo " + pureSYN, chainMain}}, slices.Concat([]chain{
 		{chainMain, r.syn()},
-		{chainTrap, append(r.allowed(),
-			anySocket+" -j RETURN", // to chainStray
-			notIn(r.set("hit"), "src,dst")+" -g "+chainHit,
+		{chainTrap, []string{
+			anySocket + " -j RETURN", // to chainStray
+			notIn(r.set("hit"), "src,dst") + " -g " + chainHit,
 			r.remember(),
 			"-j DROP",
-		)},
-		{chainHit, r.count(r.fire(), r.friend("DROP"))},
+		}},
+		{chainHit, append(r.allowed(), r.count(r.fire(), r.friend("DROP"))...)},
 		{chainFirst, r.first()},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),

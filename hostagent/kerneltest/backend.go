@@ -19,6 +19,7 @@ type Backend interface {
 	Bans(ctx context.Context) ([]portsnare.Ban, error)
 	Dropped(ctx context.Context) (map[netip.Prefix]uint64, error)
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
+	Full(ctx context.Context) (memories []string, err error)
 	Flush(ctx context.Context) error
 }
 
@@ -54,6 +55,7 @@ func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error       { ret
 func (noDefence) Friends(context.Context) ([]portsnare.Friend, error)      { return nil, nil }
 func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)            { return nil, nil }
 func (noDefence) Dropped(context.Context) (map[netip.Prefix]uint64, error) { return nil, nil }
+func (noDefence) Full(context.Context) ([]string, error)                   { return nil, nil }
 func (noDefence) Flush(context.Context) error                              { return nil }
 
 // forBoth runs a test of a variant for both families, at the same time.

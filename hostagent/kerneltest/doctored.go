@@ -28,11 +28,15 @@ func FullMemory(t *testing.T, hits int, open func() Backend) {
 		order := w.order()
 		order.Policy.Strikes = 2
 		w.set(order)
-		w.wantFull()
+		if got := w.full(); len(got) > 0 {
+			t.Errorf("full before the flood: %v", got)
+		}
 		for range 3 {
 			w.flood(1005, 10*hits)
 		}
-		w.wantFull("hit" + w.digit)
+		if got, want := w.full(), []string{"hit" + w.digit}; !slices.Equal(got, want) {
+			t.Errorf("full after the flood: %v, want %v", got, want)
+		}
 		if got := len(w.bans()); got > 0 {
 			t.Errorf("%d sources banned for one port", got)
 		}
@@ -46,26 +50,14 @@ func FullMemory(t *testing.T, hits int, open func() Backend) {
 	})
 }
 
-// fuller is a backend that tells which of its memories are full.
-type fuller interface {
-	Full(ctx context.Context) ([]string, error)
-}
-
-// wantFull fails the test if the backend tells which of its memories are full and
-// does not name these.
-func (w *world) wantFull(want ...string) {
+// full returns the memories of the kernel that the backend calls full.
+func (w *world) full() (full []string) {
 	w.t.Helper()
-	b, ok := w.b.(fuller)
-	if !ok {
-		return
-	}
-	w.do(func(ctx context.Context) error {
-		got, err := b.Full(ctx)
-		if !slices.Equal(got, want) {
-			w.t.Errorf("full: %v, want %v", got, want)
-		}
+	w.do(func(ctx context.Context) (err error) {
+		full, err = w.b.Full(ctx)
 		return err
 	})
+	return full
 }
 
 // KilledAnywhere tests that a change can be cut short before each call of a

@@ -122,9 +122,7 @@ func (w *world) refusals() map[string]error {
 		_, errs["Bans"] = w.b.Bans(ctx)
 		_, errs["Dropped"] = w.b.Dropped(ctx)
 		_, errs["Friends"] = w.b.Friends(ctx)
-		if b, ok := w.b.(fuller); ok {
-			_, errs["Full"] = b.Full(ctx)
-		}
+		_, errs["Full"] = w.b.Full(ctx)
 		errs["Flush"] = w.b.Flush(ctx)
 		return nil
 	})

@@ -14,7 +14,7 @@ import (
 // kernel or [Backend.Ban]. Only Source and Until are set; Until is exact to a
 // second.
 func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
-	have, err := b.read(ctx, isBans)
+	have, err := b.look(ctx, isBans)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (b *Backend) Bans(ctx context.Context) ([]portsnare.Ban, error) {
 // met, the one that had it banned by the kernel included. All have been dropped,
 // but those of a friend of their port.
 func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
-	have, err := b.read(ctx, isBans)
+	have, err := b.look(ctx, isBans)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 // Friends returns the friends of every port, whoever made them: the kernel or an
 // order. Until is exact to a second.
 func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
-	have, err := b.read(ctx, isFriends)
+	have, err := b.look(ctx, isFriends)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	have, err := b.inspect(ctx, func(set string) bool { return isBans(set) || isAllow(set) })
+	have, err := b.inspect(ctx, isBans)
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 	e.stands = ok
 	var l lines
 	if _, ok := have.sets[e.set]; !ok { // before the first order
+		b.memory.known = nil
 		l.addf("table %s {", ours)
 		familyOf(source.Addr()).bans().declare(&l)
 		l.addf("}")
@@ -101,8 +102,8 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 	return b.transact(ctx, l.String())
 }
 
-// read reads some sets alone.
-func (b *Backend) read(ctx context.Context, wanted func(set string) bool) (state, error) {
+// look inspects the kernel when nobody else does.
+func (b *Backend) look(ctx context.Context, wanted func(set string) bool) (state, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.inspect(ctx, wanted)

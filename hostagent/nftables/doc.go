@@ -19,12 +19,13 @@
 //	         this host -> drop; the ban's counter has counted it
 //	         to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
-//	trap     not addressed to this host, or allowed -> untouched
-//	         friend of that port -> drop, uncounted: it was protected before
+//	trap     not addressed to this host -> untouched
 //	         a local socket takes it -> decided in late
 //	         this source hit this port before -> remember for longer, drop
+//	         allowed -> untouched
 //	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
-//	strike   a strike in each of K-1 slots, TCP and no bait -> fire
+//	strike   friend of that port -> drop, uncounted: it was protected before
+//	         a strike in each of K-1 slots, TCP and no bait -> fire
 //	         log, fill the smallest empty slot, drop
 //	fire     from an address of this host -> drop
 //	         ban, log, drop
@@ -130,8 +131,8 @@
 // Nothing need be read while the kernel says that no rule of nft has changed since
 // the last Set (its generation). An order that brings new ports alone is then
 // carried out by netlink, in two milliseconds for a thousand traps; nft would take
-// fifteen to end. The same order again reads everything but the kernel's own
-// memories.
+// fifteen to end. Another order, or the same again, reads bans and friends, and
+// once a rule has changed everything but the kernel's own memories.
 //
 // A rule cannot be compared as text, because every version of nft prints it in
 // its own way. So each rule and each set of ours carries in its comment the

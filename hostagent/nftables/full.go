@@ -13,11 +13,8 @@ import (
 func (b *Backend) Full(ctx context.Context) ([]string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.able(); err != nil {
-		return nil, err
-	}
-	have := newState()
-	if err := b.readTable(ctx, &have); err != nil {
+	have, err := b.inspect(ctx, func(string) bool { return false })
+	if err != nil {
 		return nil, err
 	}
 	var found []string

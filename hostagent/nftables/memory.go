@@ -1,7 +1,6 @@
 package nftables
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -14,51 +13,73 @@ import (
 // memory is what the backend knows of the kernel without looking again. None of
 // it is needed: it saves the time of reading back.
 type memory struct {
-	// table stands at a generation of the rules, which every change of them
-	// raises: while the generation stands, so does the table. It is nil if
-	// nothing is known.
-	table      *table
+	// known is all that stands but bans and friends, nil if nothing is known, at
+	// a generation of the rules. Every change of them raises that by one, ours
+	// here too: while it is the kernel's, all of it stands.
+	known      *state
 	generation uint32
+	kernel     host.Netfilter
+
+	// Of the last order that was carried out.
+	bans    []portsnare.Ban
+	friends []portsnare.Friend
 
 	// own is what the set reserved held when Set ended, in case that somebody
 	// deletes our table and with it the record.
 	own portsnare.PortSet
+}
 
-	kernel host.Netfilter
+// recall returns what is known, if it stands.
+func (m *memory) recall() (have state, ok bool) {
+	if m.known == nil {
+		return have, false
+	}
+	generation, err := m.kernel.Generation()
+	if err != nil || generation != m.generation {
+		return have, false
+	}
+	have = newState()
+	have.exists, have.sets, have.chains = m.known.exists, m.known.sets, m.known.chains
+	have.ports, have.nets = m.known.ports, m.known.nets
+	return have, true
+}
+
+// keep remembers what has been carried out, and what of ip_local_reserved_ports
+// is ours.
+func (m *memory) keep(t table, own portsnare.PortSet) {
+	t.record(own)
+	known := t.recalled()
+	m.known, m.own, m.bans, m.friends = &known, own, t.bans, t.friends
 }
 
 // hasten carries out an order that differs from the last one in ports alone, and
-// reports whether it did. It knows for certain that all else stands.
+// reports whether it did.
 func (b *Backend) hasten(want table) bool {
-	last := b.memory.table
-	if last == nil || !want.differsInPorts(*last) {
-		return false
-	}
-	generation, err := b.memory.kernel.Generation()
-	if err != nil || generation != b.memory.generation {
-		return false
-	}
-	have := last.recalled()
-	if have.readReserved() != nil {
+	have, ok := b.memory.recall()
+	if !ok || have.readReserved() != nil || !b.memory.differInPorts(want, have) {
 		return false
 	}
 	list, release := want.reserve(have)
 	arm, settle := want.messages(have), release.messages()
-	if len(arm) == 0 || b.memory.kernel.Commit(arm) != nil {
+	if len(arm) == 0 || b.memory.commit(arm) != nil {
 		return false
 	}
 	if list != nil && localports.Write(localports.Path, *list) != nil {
 		return false
 	}
-	generation++
-	if len(settle) > 0 {
-		if b.memory.kernel.Commit(settle) != nil {
-			return false
-		}
-		generation++
+	if len(settle) > 0 && b.memory.commit(settle) != nil {
+		return false
 	}
-	b.memory.keep(want, want.own(have), generation)
+	b.memory.keep(want, want.own(have))
 	return true
+}
+
+func (m *memory) commit(changes []netlink.Message) error {
+	err := m.kernel.Commit(changes)
+	if err == nil {
+		m.generation++
+	}
+	return err
 }
 
 // messages returns what changes the sets of ports.
@@ -69,27 +90,22 @@ func (t table) messages(have state) (all []netlink.Message) {
 	return all
 }
 
-// keep remembers what stands now, and what of ip_local_reserved_ports is ours.
-func (m *memory) keep(t table, own portsnare.PortSet, generation uint32) {
-	t.record(own)
-	m.table, m.own, m.generation = &t, own, generation
-}
-
-// differsInPorts reports whether at most the sets of ports have to be changed on
-// the way from another table.
-func (t table) differsInPorts(other table) bool {
+// differInPorts reports whether no more than the sets of ports has to be changed
+// to get from have to want.
+func (m *memory) differInPorts(want table, have state) bool {
 	sameBan := func(a, b portsnare.Ban) bool { return a.Source == b.Source && a.Until.Equal(b.Until) }
 	sameFriend := func(a, b portsnare.Friend) bool {
 		return a.Source == b.Source && a.Port == b.Port && a.Until.Equal(b.Until)
 	}
-	sameForm := func(a, b set) bool {
-		return a.name == b.name && slices.Equal(a.lines, b.lines) && slices.Equal(a.nets, b.nets)
+	var rest lines
+	want.form(have, &rest)
+	for _, s := range want.sets {
+		s.allow(have, &rest)
 	}
-	return reflect.DeepEqual(t.chains, other.chains) && slices.EqualFunc(t.sets, other.sets, sameForm) &&
-		slices.EqualFunc(t.bans, other.bans, sameBan) && slices.EqualFunc(t.friends, other.friends, sameFriend)
+	return rest.Len() == 0 && slices.EqualFunc(want.bans, m.bans, sameBan) && slices.EqualFunc(want.friends, m.friends, sameFriend)
 }
 
-// recalled returns the state in which the table stands.
+// recalled returns the state in which the table stands, but for bans and friends.
 func (t table) recalled() state {
 	have := newState()
 	have.exists = true

@@ -11,8 +11,11 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-// ours is our table as nft names it.
-const ours = "inet portsnare"
+// name is that of our table, ours that and its family, as nft takes them.
+const (
+	name = "portsnare"
+	ours = "inet " + name
+)
 
 // The sets of ports.
 const (

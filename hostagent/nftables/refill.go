@@ -68,7 +68,7 @@ func (r refill) messages() (all []netlink.Message) {
 // message adds ports to the set or deletes them; to delete none is to delete all.
 func (r refill) message(kind netlink.HeaderType, ports []portsnare.Port) netlink.Message {
 	list := netlink.NewAttributeEncoder()
-	list.String(unix.NFTA_SET_ELEM_LIST_TABLE, "portsnare")
+	list.String(unix.NFTA_SET_ELEM_LIST_TABLE, name)
 	list.String(unix.NFTA_SET_ELEM_LIST_SET, r.set)
 	if len(ports) > 0 {
 		list.Bytes(unix.NFTA_SET_ELEM_LIST_ELEMENTS|unix.NLA_F_NESTED, elements(ports))

@@ -284,12 +284,8 @@ func (r rules) trap() []string {
 	if r.forwards {
 		rules = append(rules, forwarded+" accept")
 	}
-	rules = append(rules,
-		r.allowed(),
-		r.friend("drop"),    // what is a trap now was protected once
-		anySocket+" accept", // to stray
-	)
-	return append(rules, r.count()...)
+	rules = append(rules, anySocket+" accept") // to stray
+	return append(rules, r.count(r.allowed())...)
 }
 
 // udp drops and counts UDP packets to a trap. Behind a cloud firewall a socket
@@ -309,22 +305,23 @@ func (r rules) udp() []string {
 }
 
 // count takes a hit. A repetition is kept in memory for another window. A first
-// one counts if it can be remembered, or it would be counted again with every
-// repetition: an add without room ends its rule.
-func (r rules) count() []string {
+// one, unless something exempts it, counts if it can be remembered, or it would be
+// counted again with every repetition: an add without room ends its rule.
+func (r rules) count(exempt ...string) []string {
 	key := r.from("meta l4proto . th dport")
-	return []string{
-		key + " @" + r.set(hit) + " " + r.remember("update", hit, key, r.policy.Window) + " drop",
-		r.remember("add", hit, key, r.policy.Window) + " goto " + r.set("strike"),
+	again := key + " @" + r.set(hit) + " " + r.remember("update", hit, key, r.policy.Window) + " drop"
+	return append(append([]string{again}, exempt...),
+		r.remember("add", hit, key, r.policy.Window)+" goto "+r.set("strike"),
 		noRoom(hit),
 		"drop",
-	}
+	)
 }
 
-// strike fires if it may, logs a first hit, and adds a strike to the smallest
-// slot that is empty.
+// strike leaves a friend of the port alone, fires if it may, logs a first hit, and
+// adds a strike to the smallest slot that is empty.
 func (r rules) strike() []string {
 	rules := []string{
+		r.friend("drop"), // what is a trap now was protected once
 		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
 		logRate + " " + r.log(portsnare.LogHit),
 	}

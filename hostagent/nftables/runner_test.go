@@ -59,10 +59,8 @@ func (crowded) installed() bool { return true }
 
 func (c crowded) nft(_ context.Context, _ string, args ...string) (string, error) {
 	switch command := strings.Join(args, " "); command {
-	case "-j list tables inet":
-		return `{"nftables": [{"table": {"family": "inet", "name": "portsnare"}}]}`, nil
-	case "-j -t list table inet portsnare":
-		return `{"nftables": [{"set": {"name": "ban4"}}]}`, nil
+	case "-j -t list ruleset inet":
+		return `{"nftables": [{"table": {"family": "inet", "name": "portsnare"}}, {"set": {"table": "portsnare", "name": "ban4"}}]}`, nil
 	case "-j list set inet portsnare ban4":
 		var elements []string
 		for n := range maxSources {

@@ -21,16 +21,6 @@ type script struct {
 
 func (s script) empty() bool { return s == script{} }
 
-// transactions returns by how much the script raises the generation of the rules.
-func (s script) transactions() (n uint32) {
-	for _, part := range []string{s.arm, s.settle} {
-		if part != "" {
-			n++
-		}
-	}
-	return n
-}
-
 // lines is text for nft.
 type lines struct{ strings.Builder }
 
@@ -205,14 +195,19 @@ func (t table) own(have state) portsnare.PortSet { return t.traps.Minus(have.for
 func (t table) fill(have state, l *lines) {
 	for _, s := range t.sets {
 		s.refill(have.ports[s.name]).write(l)
-		if slices.Equal(have.nets[s.name], s.nets) {
-			continue
-		}
-		if len(have.nets[s.name]) > 0 {
-			l.addf("flush set %s %s", ours, s.name)
-		}
-		l.each("add", s.name, texts(s.nets))
+		s.allow(have, l)
 	}
+}
+
+// allow makes a set of networks hold what it shall.
+func (s set) allow(have state, l *lines) {
+	if slices.Equal(have.nets[s.name], s.nets) {
+		return
+	}
+	if len(have.nets[s.name]) > 0 {
+		l.addf("flush set %s %s", ours, s.name)
+	}
+	l.each("add", s.name, texts(s.nets))
 }
 
 func texts(prefixes []netip.Prefix) []string {

@@ -55,15 +55,13 @@ type chainState struct {
 }
 
 // isBans, isFriends and isContent sort our sets by who fills them: the kernel
-// and we, the same, we alone and those. Hits and strikes are many, and the
-// kernel's own.
+// and we, the same, and we alone. Hits and strikes are many, and the kernel's own.
 func isBans(set string) bool { return strings.HasPrefix(set, ban) }
 func isFriends(set string) bool {
 	return strings.HasPrefix(set, friends) || strings.HasPrefix(set, crowd)
 }
-func isAllow(set string) bool { return strings.HasPrefix(set, allow) }
 func isContent(set string) bool {
-	return isBans(set) || isAllow(set) || slices.Contains(portSets, set)
+	return strings.HasPrefix(set, allow) || slices.Contains(portSets, set)
 }
 
 // reaches reports whether what ends at until lasts to then, within the precision
@@ -86,14 +84,14 @@ type listing struct {
 	Nftables []struct {
 		Table *struct{ Name string }
 		Set   *struct {
-			Name, Comment string
-			Elem          []element
+			Table, Name, Comment string
+			Elem                 []element
 		}
 		Chain *struct {
-			Name, Type, Hook, Policy string
-			Prio                     int
+			Table, Name, Type, Hook, Policy string
+			Prio                            int
 		}
-		Rule *struct{ Chain, Comment string }
+		Rule *struct{ Table, Chain, Comment string }
 	}
 }
 
@@ -121,19 +119,7 @@ func (e *element) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// parseTables reports whether our table is in a list.
-func parseTables(text string) (bool, error) {
-	var l listing
-	err := json.Unmarshal([]byte(text), &l)
-	for _, object := range l.Nftables {
-		if object.Table != nil && "inet "+object.Table.Name == ours {
-			return true, err
-		}
-	}
-	return false, err
-}
-
-// parseTable reads what our table is made of.
+// parseTable reads what our table is made of from a list of tables.
 func (s *state) parseTable(text string) error {
 	var l listing
 	if err := json.Unmarshal([]byte(text), &l); err != nil {
@@ -141,16 +127,18 @@ func (s *state) parseTable(text string) error {
 	}
 	for _, object := range l.Nftables {
 		switch {
-		case object.Set != nil:
+		case object.Table != nil && object.Table.Name == name:
+			s.exists = true
+		case object.Set != nil && object.Set.Table == name:
 			s.sets[object.Set.Name] = object.Set.Comment
-		case object.Chain != nil:
+		case object.Chain != nil && object.Chain.Table == name:
 			c := *object.Chain
 			var h string
 			if c.Hook != "" {
 				h = hook{name: c.Hook, priority: c.Prio}.form(c.Type, c.Policy)
 			}
 			s.chains[c.Name] = chainState{hook: h}
-		case object.Rule != nil:
+		case object.Rule != nil && object.Rule.Table == name:
 			c := s.chains[object.Rule.Chain]
 			c.rules = append(c.rules, object.Rule.Comment)
 			s.chains[object.Rule.Chain] = c
