@@ -73,8 +73,9 @@ func TestSecondSet(t *testing.T) {
 		{"all allowed", func(o *portsnare.Order) { o.Allow = all }},
 	}
 	forEach(t, defences, func(t *testing.T, w *world) {
+		everything := w.everything() // till the same moments in all
 		for _, change := range changes {
-			order := w.everything()
+			order := everything
 			change.make(&order)
 			if !w.set(order) {
 				t.Errorf("%s: the first Set changed nothing", change.name)
