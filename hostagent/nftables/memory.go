@@ -1,7 +1,9 @@
 package nftables
 
 import (
+	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/mdlayher/netlink"
 
@@ -38,9 +40,8 @@ func (m *memory) recall() (have state, ok bool) {
 	if err != nil || generation != m.generation {
 		return have, false
 	}
-	have = newState()
-	have.exists, have.sets, have.chains = m.known.exists, m.known.sets, m.known.chains
-	have.ports, have.nets = m.known.ports, m.known.nets
+	have = *m.known
+	have.bans, have.friends, have.crowd = map[netip.Prefix]banned{}, map[friend]time.Time{}, map[string]int{}
 	return have, true
 }
 
@@ -48,8 +49,10 @@ func (m *memory) recall() (have state, ok bool) {
 // is ours.
 func (m *memory) keep(t table, own portsnare.PortSet) {
 	t.record(own)
-	known := t.recalled()
-	m.known, m.own, m.bans, m.friends = &known, own, t.bans, t.friends
+	m.own, m.bans, m.friends = own, t.bans, t.friends
+	if m.known != nil { // else the kernel does not tell its generation
+		*m.known = t.recalled()
+	}
 }
 
 // hasten carries out an order that differs from the last one in ports alone, and
@@ -60,21 +63,37 @@ func (b *Backend) hasten(want table) bool {
 		return false
 	}
 	list, release := want.reserve(have)
-	arm, settle := want.messages(have), release.messages()
-	if len(arm) == 0 || b.memory.commit(arm) != nil {
+	arm := want.messages(have)
+	if len(arm) == 0 {
 		return false
 	}
-	if list != nil && localports.Write(localports.Path, *list) != nil {
-		return false
-	}
-	if len(settle) > 0 && b.memory.commit(settle) != nil {
+	if err := b.memory.swap(arm, list, release.messages()); err != nil {
+		b.memory.known = nil // who knows how far it came
 		return false
 	}
 	b.memory.keep(want, want.own(have))
 	return true
 }
 
+// swap makes the changes that arm, writes the list of reserved ports, and makes
+// the changes that had to wait for that.
+func (m *memory) swap(arm []netlink.Message, list *portsnare.PortSet, settle []netlink.Message) error {
+	if err := m.commit(arm); err != nil {
+		return err
+	}
+	if list != nil {
+		if err := localports.Write(localports.Path, *list); err != nil {
+			return err
+		}
+	}
+	return m.commit(settle)
+}
+
+// commit makes changes, if there are any.
 func (m *memory) commit(changes []netlink.Message) error {
+	if len(changes) == 0 {
+		return nil
+	}
 	err := m.kernel.Commit(changes)
 	if err == nil {
 		m.generation++
