@@ -31,7 +31,8 @@
 //	                 more than a thousand a second -> untouched
 //	                 delay -> PORTSNARE_DELAY
 //	PORTSNARE_DELAY  offers SACK -> PORTSNARE_KNOCK
-//	                 its like was met within 2.5 s -> drop, else -> PORTSNARE_GREY
+//	                 from that port within 2 s -> 2 s anew, drop
+//	                 else -> PORTSNARE_PLAIN: remember it for 2 s -> PORTSNARE_GREY
 //	PORTSNARE_KNOCK  its like was met within 0.7 s -> drop, else -> PORTSNARE_GREY
 //	PORTSNARE_GREY   its like was not met within 30 s -> drop
 //	                 the source has a strike -> drop, else untouched
@@ -49,11 +50,11 @@
 // a microsecond may be miscounted.
 //
 // Delay waits for the retransmit of a SYN. A client's kernel repeats it after a
-// second and from the same port; what comes again sooner is a scanner's
-// duplicate, and begins the 0.7 s anew. Raw scanners that repeat a second later
-// (nmap -g, hping3) do not offer selective acknowledgement, as all common kernels
-// do: without it the time is 2.5 s, which a kernel's growing pauses exceed in the
-// end. A source without a strike that forges the very SYN of a client and waits
+// second and from the same port; what comes again within 0.7 s is a scanner's
+// duplicate. Raw scanners, which repeat as they like (nmap -g, hping3, masscan), do
+// not offer selective acknowledgement, as all common kernels do: without it the time
+// is 2 s, begun anew by every repetition, which a kernel's growing pauses exceed in
+// the end. A source without a strike that forges the very SYN of a client and waits
 // is told from one by nothing. What is alike, in address, port and our port, is
 // known to hashlimits; no set has three such dimensions. A hashlimit without room
 // drops, hence the bound before them.

@@ -7,22 +7,25 @@ import (
 
 // What delay goes by. A client's kernel repeats a SYN after a second and from
 // the same port (RFC 6298, 2.1), and later at growing distances. What repeats it
-// within the hasty time is a scanner's duplicate. A kernel also offers selective
-// acknowledgement (RFC 2018, option 4) in its SYN, which raw scanners do not; who
-// does not has to wait for longer than scanners do.
+// sooner is a scanner's duplicate. A kernel also offers selective acknowledgement
+// (RFC 2018, option 4) in its SYN, which raw scanners do not; who does not has to
+// wait for longer than scanners do.
 const (
-	hastyTime = 700 * time.Millisecond  // and up to hastyTick more
-	plainTime = 2500 * time.Millisecond // likewise
-	hastyTick = 100 * time.Millisecond
-	greyTime  = 30 * time.Second
-	greyTick  = time.Second
 	offerSACK = "-p tcp -m tcp --tcp-option 4"
+	hastyRate = "86/min" // one each 0.7 s
+	plainTime = 2 * time.Second
+	greyRate  = "1/day" // once, for all that it is remembered
+	greyTime  = 30 * time.Second
 
 	// delayRate bounds how many SYNs are looked at, the others pass: a
 	// hashlimit that is full drops whatever it has no room for, so it must never
-	// be. In greyTime not half of greyMost can come together.
+	// be. In greyTime not half of greyMost can come together. It forgets by a
+	// timer that waits until a processor is busy anyway, so that nothing may
+	// depend on its forgetting in time (INIT_DEFERRABLE_WORK in
+	// net/netfilter/xt_hashlimit.c of Linux 6.18).
 	delayRate = "-m limit --limit 1000/sec --limit-burst 1000"
-	hastyMost = 8192
+	hastyMost = 16384
+	hastyKept = 2 * time.Second
 	greyMost  = 65536
 )
 
@@ -36,7 +39,7 @@ func (r rules) hidden() []chain {
 	if r.alarm {
 		return []chain{{chainHidden, append(known, "-j DROP")}}
 	}
-	grey := []string{unmet("grey", greyMost, greyTick, greyTime) + " -j DROP"}
+	grey := []string{within("grey", greyRate, greyMost, greyTime) + " -j DROP"}
 	for i := 1; i <= slots(r.policy.Strikes); i++ {
 		grey = append(grey, in(r.slot(i), "src")+" -j DROP")
 	}
@@ -44,19 +47,22 @@ func (r rules) hidden() []chain {
 		{chainHidden, append(known, delayRate+" -g "+chainDelay)},
 		{chainDelay, []string{
 			offerSACK + " -g " + chainKnock,
-			unmet("plain", hastyMost, hastyTick, plainTime) + " -g " + chainGrey,
+			notIn(r.set(plain), "src,src") + " -g " + chainPlain,
+			keep(r.set(plain), "src,src", plainTime),
 			"-j DROP",
 		}},
-		{chainKnock, []string{unmet("hasty", hastyMost, hastyTick, hastyTime) + " -g " + chainGrey, "-j DROP"}},
+		{chainPlain, []string{keep(r.set(plain), "src,src", plainTime), "-g " + chainGrey}},
+		{chainKnock, []string{within("hasty", hastyRate, hastyMost, hastyKept) + " -g " + chainGrey, "-j DROP"}},
 		{chainGrey, grey},
 	}
 }
 
-// unmet matches a SYN whose like, from the same address and port to the same
-// port, was not met for a time, up to a tick longer. It is a bucket that nothing
-// ever fills again, forgotten when it was left alone for that time.
-func unmet(name string, most int, tick, forget time.Duration) string {
-	return fmt.Sprintf("-m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-mode srcip,srcport,dstport"+
+// within matches a SYN that comes no sooner after its like, from the same address
+// and port to the same port, than a rate allows. What has been left alone for a
+// time may be forgotten.
+func within(name, rate string, most int, forget time.Duration) string {
+	const tick = 2000 // ms; 1,000 is the default and not printed
+	return fmt.Sprintf("-m hashlimit --hashlimit-upto %s --hashlimit-burst 1 --hashlimit-mode srcip,srcport,dstport"+
 		" --hashlimit-name %s --hashlimit-htable-size %d --hashlimit-htable-max %d --hashlimit-htable-gcinterval %d --hashlimit-htable-expire %d",
-		prefix+name, most/4, most, tick.Milliseconds(), forget.Milliseconds())
+		rate, prefix+name, most/4, most, tick, forget.Milliseconds())
 }

@@ -35,6 +35,7 @@ const (
 	crowd   = "crowd"  // those of them that are friends of public ports
 	heard   = "heard"  // (source, port): data came lately
 	spoken  = "spoken" // sources to which a published port said something lately
+	plain   = "plain"  // (address, source port) of a delayed SYN that offered no SACK
 )
 
 // How much the kernel remembers, in hash buckets for each family. A packet
@@ -180,6 +181,7 @@ func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
 		remembering(f.set(crowd), f.hits, crowdBuckets),
 		remembering(f.set(heard), f.exact, heardBuckets),
 		remembering(f.set(spoken), f.sources, heardBuckets),
+		remembering(f.set(plain), f.exact, heardBuckets),
 	}
 	for i := 1; i <= slots(strikes); i++ {
 		sets = append(sets, remembering(f.slot(i), f.sources, strikeBuckets))

@@ -18,6 +18,7 @@ const (
 	chainHidden    = "PORTSNARE_HIDDEN"
 	chainDelay     = "PORTSNARE_DELAY"
 	chainKnock     = "PORTSNARE_KNOCK"
+	chainPlain     = "PORTSNARE_PLAIN"
 	chainGrey      = "PORTSNARE_GREY"
 	chainTalk      = "PORTSNARE_TALK"
 	chainPublished = "PORTSNARE_PUBLISHED"

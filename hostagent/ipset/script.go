@@ -236,12 +236,7 @@ func (have tableState) replace(want table, l *lines) {
 		l.addf(":%s - [0:0]", c.name)
 	}
 	have.removeJumps(l, want.jumps)
-	for _, name := range have.names() {
-		if !want.has(name) { // nothing leads there: all others have just been emptied
-			l.addf("-F %s", name)
-			l.addf("-X %s", name)
-		}
-	}
+	have.removeChains(l, slices.DeleteFunc(have.names(), want.has))
 	for _, j := range want.jumps {
 		if !slices.Contains(have.jumps, j.String()) {
 			l.addf("-I %s 1 %s -j %s", j.hook, j.matches, j.chain)
@@ -262,12 +257,18 @@ func (have tableState) remove(name string, l *lines) {
 	}
 	l.addf("*%s", name)
 	have.removeJumps(l, nil)
+	have.removeChains(l, have.names())
+	l.addf("COMMIT")
+}
+
+// removeChains empties chains, which may lead to each other, and then deletes them.
+// Nothing else leads there by then.
+func (tableState) removeChains(l *lines, names []string) {
 	for _, verb := range []string{"-F", "-X"} {
-		for _, chain := range have.names() {
-			l.addf("%s %s", verb, chain)
+		for _, name := range names {
+			l.addf("%s %s", verb, name)
 		}
 	}
-	l.addf("COMMIT")
 }
 
 // removeJumps removes every rule that leads to a chain of ours, except the

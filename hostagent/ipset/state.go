@@ -86,7 +86,7 @@ func readable(set string) bool { return isBans(set) || !isMemory(set) }
 
 // isMemory reports whether the kernel fills a set of ours by itself.
 func isMemory(set string) bool {
-	return slices.ContainsFunc([]string{"hit", "strike", "ban", friends, crowd, heard, spoken}, func(kind string) bool {
+	return slices.ContainsFunc([]string{"hit", "strike", "ban", friends, crowd, heard, spoken, plain}, func(kind string) bool {
 		return strings.HasPrefix(set, prefix+kind)
 	})
 }

@@ -178,7 +178,7 @@ func TestUnreadableTable(t *testing.T) {
 	forEach(t, []variant{ipsetNFT}, func(t *testing.T, w *world) {
 		w.set(w.order())
 		w.output("nft", "add rule ip raw PREROUTING ct state vmap { new : accept }")
-		before := w.output("nft", "list", "ruleset")
+		before := w.snapshot()["nft list ruleset"]
 		errs := w.refusals()
 		for _, name := range []string{"Ban", "Bans", "Dropped", "Friends", "Full"} {
 			if errs[name] != nil {
@@ -187,7 +187,7 @@ func TestUnreadableTable(t *testing.T) {
 			delete(errs, name)
 		}
 		w.wantAllRefused(errs, portsnare.Conflict, "cannot read", "nft list ruleset")
-		if diff := cmp.Diff(before, w.output("nft", "list", "ruleset")); diff != "" {
+		if diff := cmp.Diff(before, w.snapshot()["nft list ruleset"]); diff != "" {
 			t.Errorf("changed (-before +after):\n%s", diff)
 		}
 		w.record("Refusals", "a table of iptables holds rules of nft", "a conflict, nothing changed")

@@ -68,6 +68,7 @@ func TestSecondSet(t *testing.T) {
 	}{
 		{"everything", func(*portsnare.Order) {}},
 		{"alarm", func(o *portsnare.Order) { o.Alarm = true }},
+		{"delay", func(o *portsnare.Order) { o.Policy.Delay = true }},
 		{"no cloud firewall", func(o *portsnare.Order) { o.CloudFirewall = false }},
 		{"one strike", func(o *portsnare.Order) { o.Policy.Strikes = 1 }},
 		{"all allowed", func(o *portsnare.Order) { o.Allow = all }},

@@ -33,10 +33,10 @@
 //	         or friend of that port -> untouched
 //	         alarm -> drop
 //	         delay: offers SACK -> knock, else -> plain
-//	knock    (source address, source port, port) in hasty -> again in hasty, drop
+//	knock    (source address, source port, port) in hasty -> drop
 //	         in grey -> drop if the source has a strike, else untouched
 //	         add it to grey and to hasty, drop; no room -> untouched
-//	plain    as knock, but hasty for longer
+//	plain    as knock, but hasty for longer, and again with every repetition
 //
 // Where the host forwards nothing, nobody asks where the SYN of a banned source
 // or to a trap is addressed to.
@@ -52,13 +52,13 @@
 //
 // Delay waits for the retransmit of a SYN. A client's kernel repeats a SYN after
 // one second and from the same port, so what comes again while it stands in
-// hasty (700 ms, begun anew by every repetition) is a scanner's duplicate, and
-// what comes again while it stands in grey (30 s) and no longer in hasty is the
-// retransmit. Raw scanners that repeat a second later (nmap -g, hping3) do not
-// offer selective acknowledgement, as all common kernels do: without it hasty is
-// 2.5 s, which a kernel's growing pauses exceed in the end. Grey is not prolonged
-// by repetitions. Any strike within W, bait and UDP included, keeps the source
-// out; nothing else tells a client from who forges the very SYN of one and waits.
+// hasty (700 ms) is a scanner's duplicate, and what comes again while it stands in
+// grey (30 s) and no longer in hasty is the retransmit. Raw scanners, which repeat
+// as they like (nmap -g, hping3, masscan), do not offer selective acknowledgement, as
+// all common kernels do: without it hasty is 2 s, begun anew by every repetition,
+// which a kernel's growing pauses exceed in the end. Grey is not prolonged by
+// repetitions. Any strike within W, bait and UDP included, keeps the source out;
+// nothing else tells a client from who forges the very SYN of one and waits.
 //
 // Everything else meets the chain late, in prerouting at mangle (-150), after
 // connection tracking, so that replies to our own and to forwarded connections

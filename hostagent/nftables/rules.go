@@ -15,7 +15,7 @@ import (
 // scanners do not; who does not has to wait for longer than scanners do.
 const (
 	hastyTime = 700 * time.Millisecond
-	plainTime = 2500 * time.Millisecond
+	plainTime = 2 * time.Second
 	greyTime  = 30 * time.Second
 )
 
@@ -240,8 +240,8 @@ func (f family) chains(o portsnare.Order, opts Options, forwards bool) []chain {
 	}
 	if r.delays() {
 		all = append(all,
-			chain{f.set("knock"), hook{}, r.knock(hastyTime)},
-			chain{f.set("plain"), hook{}, r.knock(plainTime)},
+			chain{f.set("knock"), hook{}, r.knock(hastyTime, "")},
+			chain{f.set("plain"), hook{}, r.knock(plainTime, r.remember("update", hasty, r.knocking(), plainTime)+" ")},
 			chain{f.set("retransmit"), hook{}, r.retransmit()},
 		)
 	}
@@ -360,18 +360,19 @@ func (r rules) hidden() []string {
 }
 
 // knock takes the SYN of a stranger, who must not come again before the hasty
-// time is over.
-func (r rules) knock(hastyTime time.Duration) []string {
-	knock := r.ip + " saddr . tcp sport . tcp dport"
-	again := r.remember("update", hasty, knock, hastyTime)
-	first := r.remember("add", grey, knock, greyTime) + " " + r.remember("add", hasty, knock, hastyTime)
+// time is over. What happens to who does is another statement.
+func (r rules) knock(hastyTime time.Duration, again string) []string {
+	first := r.remember("add", grey, r.knocking(), greyTime) + " " + r.remember("add", hasty, r.knocking(), hastyTime)
 	return []string{
-		knock + " @" + r.set(hasty) + " " + again + " drop",
-		knock + " @" + r.set(grey) + " goto " + r.set("retransmit"),
+		r.knocking() + " @" + r.set(hasty) + " " + again + "drop",
+		r.knocking() + " @" + r.set(grey) + " goto " + r.set("retransmit"),
 		first + " drop",
 		noRoom(grey),
 	}
 }
+
+// knocking is what a SYN and its retransmit have in common.
+func (r rules) knocking() string { return r.ip + " saddr . tcp sport . tcp dport" }
 
 // retransmit lets a client in that knocked twice and touched no trap.
 func (r rules) retransmit() []string {

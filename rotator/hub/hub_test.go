@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +78,7 @@ func TestSendRefuses(t *testing.T) {
 	h := open(t, t.TempDir())
 	contradiction, huge := testOrder("web-1", 1), testOrder("web-1", 1)
 	contradiction.Protected = contradiction.Traps.Secret
-	huge.Bans = make([]portsnare.Ban, maxPayload/100)
+	huge.Bans = slices.Repeat([]portsnare.Ban{{Source: netip.MustParsePrefix("198.51.100.7/32")}}, maxPayload/100)
 	for _, test := range []struct {
 		name  string
 		order portsnare.Order
