@@ -26,11 +26,15 @@ type rival struct {
 }
 
 // rivals are measured side by side. The first is the floor: what it costs to
-// send a packet to the server and to drop it there at the first opportunity.
+// send a packet to the server and to drop it there at the first opportunity. The
+// bare ones are the least that a ban can be, one look into one set; figures of two
+// machines can be compared by them.
 var rivals = []rival{
 	{"floor", defenceless, ingressDrop},
 	{"nothing", defenceless, func(*world) {}},
 	{"readme", defenceless, readmeRules},
+	{"bare-ipset", defenceless, bareIPSet},
+	{"bare-nft", defenceless, bareNFT},
 	{"ipset-nft", ipsetNFT, armed},
 	{"ipset-legacy", ipsetLegacy, armed},
 	{"nftables", nftablesOwn, armed},
@@ -41,6 +45,19 @@ func armed(w *world) { w.set(w.order()) }
 func ingressDrop(w *world) {
 	w.feed(`table netdev floor {
 	chain floor { type filter hook ingress device "eth0" priority 0; policy drop; }
+}
+`, "nft", "-f", "-")
+}
+
+func bareIPSet(w *world) {
+	w.feed("create banned hash:ip timeout 3600\nadd banned "+culprit.String()+"\n", "ipset", "restore")
+	w.feed("*raw\n-A PREROUTING -m set --match-set banned src -j DROP\nCOMMIT\n", "iptables-restore")
+}
+
+func bareNFT(w *world) {
+	w.feed(`table ip bare {
+	set banned { type ipv4_addr; size 65536; flags dynamic,timeout; elements = { `+culprit.String()+` timeout 1h }; }
+	chain early { type filter hook prerouting priority raw; ip saddr @banned drop; }
 }
 `, "nft", "-f", "-")
 }
