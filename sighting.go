@@ -3,6 +3,7 @@ package portsnare
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,6 +54,20 @@ type Friend struct {
 	Source netip.Prefix `json:"source"` // see BanPrefix
 	Port   Port         `json:"port"`
 	Until  time.Time    `json:"until"`
+}
+
+// SameBans reports whether two lists ban the same sources, in the same order and
+// until the same times.
+func SameBans(a, b []Ban) bool {
+	return slices.EqualFunc(a, b, func(a, b Ban) bool { return a.Source == b.Source && a.Until.Equal(b.Until) })
+}
+
+// SameFriends reports whether two lists hold the same friends, in the same order
+// and until the same times.
+func SameFriends(a, b []Friend) bool {
+	return slices.EqualFunc(a, b, func(a, b Friend) bool {
+		return a.Source == b.Source && a.Port == b.Port && a.Until.Equal(b.Until)
+	})
 }
 
 // BanPrefix returns what is banned when addr misbehaves: an IPv4 address alone,

@@ -80,6 +80,7 @@ func (a *Agent) arm(ctx context.Context) {
 	switch {
 	case a.armed != digest:
 		a.config.Logger.Info(msgArmed, keyGeneration, a.order.Generation)
+		a.friends.lost = true // in haste nobody saw whether they stand; the next look will
 	case changed:
 		a.config.Logger.Info(msgRepaired, keyGeneration, a.order.Generation)
 	}

@@ -48,7 +48,8 @@ func (f *friends) restore(known []portsnare.Friend) {
 func (f *friends) learn(known []portsnare.Friend) (news bool) {
 	for _, friend := range known {
 		p := pair{friend.Source, friend.Port}
-		if portsnare.CheckSource(friend.Source) == nil && friend.Until.After(f.until[p]) {
+		valid := portsnare.CheckSource(friend.Source) == nil && friend.Port.Protocol == portsnare.TCP
+		if valid && friend.Until.After(f.until[p]) {
 			f.until[p], news = friend.Until.UTC(), true
 		}
 	}

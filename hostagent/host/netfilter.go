@@ -26,7 +26,8 @@ const (
 )
 
 // Generation returns the generation of the rules: the kernel raises it by one
-// with every transaction, and with nothing else. Packets do not change it.
+// with every transaction that changes something, and with nothing else. Packets do
+// not change it.
 func (n *Netfilter) Generation() (generation uint32, err error) {
 	err = n.converse(func() (err error) {
 		generation, err = n.generation()

@@ -212,9 +212,7 @@ func (b *Backend) inspect(ctx context.Context, withFriends bool) (have state, er
 	}
 	have.tables = tables
 	err = errors.Join(b.readMissing(ctx, &have), have.readReserved())
-	if !have.sets[trapTCP] {
-		have.lost, have.missing = b.memory.own, have.missing.Union(b.memory.made)
-	}
+	have.lost, have.missing = b.memory.own, have.missing.Union(b.memory.made)
 	return have, err
 }
 

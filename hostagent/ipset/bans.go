@@ -42,8 +42,8 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 }
 
 // Ban shuts source out until then, whatever stood there: it prolongs a ban as
-// well as it shortens one. A time that is past changes nothing. The source must
-// be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
+// well as it shortens one. Neither a time that is past nor an allowed source
+// changes anything. The source must be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
 func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
 	if err := portsnare.CheckSource(source); err != nil {
 		return fmt.Errorf("ban: %w", err)
@@ -53,8 +53,12 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 	if err := b.able(); err != nil {
 		return err
 	}
+	have, err := b.readSets(ctx, isAllow)
+	if err != nil {
+		return err
+	}
 	now := b.opts.Now()
-	if !until.After(now) {
+	if !until.After(now) || have.allows(source) {
 		return nil
 	}
 	bans := familyOf(source.Addr()).bans()

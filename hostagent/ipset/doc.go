@@ -12,12 +12,12 @@
 //
 //	PORTSNARE        source banned, no friend of that port, of IPv6 not allowed,
 //	                 addressed to this host -> drop
-//	                 to a trap, addressed to this host -> PORTSNARE_TRAP
+//	                 to a trap -> PORTSNARE_TRAP
 //	                 to a hidden port, alarm or delay on -> PORTSNARE_HIDDEN
-//	PORTSNARE_TRAP   a local socket takes it -> untouched
+//	PORTSNARE_TRAP   allowed, or a local socket takes it -> untouched
 //	                 this source hit this port before -> remember for longer, drop
 //	                 else -> PORTSNARE_HIT
-//	PORTSNARE_HIT    allowed -> untouched
+//	PORTSNARE_HIT    not addressed to this host -> untouched
 //	                 remember (source, port); no room -> drop, uncounted
 //	                 friend of that port, which was protected before -> drop
 //	                 no strike yet -> PORTSNARE_FIRST
@@ -37,8 +37,8 @@
 //	PORTSNARE_GREY   its like was not met within 30 s -> drop
 //	                 the source has a strike -> drop, else untouched
 //
-// Where the host forwards nothing, nobody asks where a SYN to a trap or of a
-// banned source is addressed to.
+// Where the host forwards nothing, nobody asks where the SYN of a banned source
+// is addressed to.
 //
 // K strikes take K-1 slots, and one where K is 1, for delay. A slot is a set of
 // sources whose entries run out after the window W. A strike goes to the

@@ -11,8 +11,8 @@ import (
 	"github.com/portsnare/portsnare/hostagent/host"
 )
 
-// memory is what the backend knows of the kernel without looking again. None of
-// it is needed: it saves the time of reading back.
+// memory is what the backend knows of the kernel without looking again: it saves
+// the time of reading back, and makes up for records that somebody destroys.
 type memory struct {
 	program *program // carried out by the last Set; nil if nothing is known
 
@@ -27,7 +27,7 @@ type memory struct {
 	native map[string]bool // whether a program of iptables programs nft, by name
 
 	// own is what we have reserved, and made the places that we have made, in case
-	// that somebody destroys the sets that tell it.
+	// that somebody destroys or empties the sets that tell it.
 	own, made portsnare.PortSet
 }
 
@@ -69,14 +69,11 @@ func (m *memory) keep(p program) {
 }
 
 // differsInPorts reports whether at most sets of ports have to be changed on the
-// way from another program.
+// way from another program. Bans and friends are added, and never taken away.
 func (p program) differsInPorts(other program) bool {
-	sameBan := func(a, b portsnare.Ban) bool { return a.Source == b.Source && a.Until.Equal(b.Until) }
-	sameFriend := func(a, b portsnare.Friend) bool {
-		return a.Source == b.Source && a.Port == b.Port && a.Until.Equal(b.Until)
-	}
 	return reflect.DeepEqual(p.tables, other.tables) && slices.Equal(p.allow, other.allow) &&
-		slices.EqualFunc(p.bans, other.bans, sameBan) && slices.EqualFunc(p.friends, other.friends, sameFriend)
+		(len(p.bans) == 0 || portsnare.SameBans(p.bans, other.bans)) &&
+		(len(p.friends) == 0 || portsnare.SameFriends(p.friends, other.friends))
 }
 
 // recalled returns the sets as they stand once the program is carried out.
@@ -149,7 +146,10 @@ func (b *Backend) generation(ctx context.Context) (generation uint32, ok bool) {
 		native, known := b.memory.native[program]
 		if !known {
 			version, err := b.run(ctx, "", program, "--version")
-			native = err == nil && strings.Contains(version, "nf_tables")
+			if err != nil {
+				return 0, false
+			}
+			native = strings.Contains(version, "nf_tables")
 			b.memory.native[program] = native
 		}
 		if !native {

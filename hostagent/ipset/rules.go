@@ -37,6 +37,7 @@ const (
 	pureSYN    = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 	notPureSYN = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"
 	toUs       = "-m addrtype --dst-type LOCAL"
+	notToUs    = "-m addrtype ! --dst-type LOCAL"                  // and so never remembered as a hit
 	toUsNotOwn = "-m addrtype ! --src-type LOCAL --dst-type LOCAL" // nobody strikes in our own name
 	fromUs     = "-m addrtype --src-type LOCAL"
 	bareRST    = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK RST"
@@ -101,13 +102,13 @@ type rules struct {
 func (r rules) raw() table {
 	return table{"raw", []jump{{"PREROUTING", "! -i lo " + pureSYN, chainMain}}, slices.Concat([]chain{
 		{chainMain, r.syn()},
-		{chainTrap, []string{
-			anySocket + " -j RETURN", // to chainStray
-			notIn(r.set("hit"), "src,dst") + " -g " + chainHit,
+		{chainTrap, append(r.allowed(),
+			anySocket+" -j RETURN", // to chainStray
+			notIn(r.set("hit"), "src,dst")+" -g "+chainHit,
 			r.remember(),
 			"-j DROP",
-		}},
-		{chainHit, append(r.allowed(), r.count(r.fire(), r.friend("DROP"))...)},
+		)},
+		{chainHit, append([]string{notToUs + " -j RETURN"}, r.count(r.fire(), r.friend("DROP"))...)},
 		{chainFirst, r.first()},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),
@@ -125,11 +126,10 @@ func (r rules) syn() []string {
 	if r.bits > 32 {
 		banned += notIn(r.set("allow"), "src") + " "
 	}
-	trap := in(trapTCP, "dst") + " "
 	if r.forwards {
-		banned, trap = banned+toUs+" ", trap+toUs+" "
+		banned += toUs + " "
 	}
-	rules := []string{banned + "-j DROP", trap + "-g " + chainTrap}
+	rules := []string{banned + "-j DROP", in(trapTCP, "dst") + " -g " + chainTrap}
 	if r.alarm || r.policy.Delay {
 		rules = append(rules, in(hiddenTCP, "dst")+" "+toUsNotOwn+" -g "+chainHidden)
 	}

@@ -54,6 +54,24 @@ func (s state) none() bool {
 	return len(s.sets) == 0
 }
 
+// allows reports whether everything in source is on the allow list.
+func (s state) allows(source netip.Prefix) bool {
+	for _, net := range s.contents[familyOf(source.Addr()).set("allow")].nets {
+		if p, err := parseNet(net); err == nil && p.Bits() <= source.Bits() && p.Contains(source.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseNet reads a network as ipset prints it, of an address alone without bits.
+func parseNet(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
 // precision of the kernel's clock, which gives out whole seconds.
 const precision = 2 * time.Second
 
@@ -90,6 +108,8 @@ func isMemory(set string) bool {
 		return strings.HasPrefix(set, prefix+kind)
 	})
 }
+
+func isAllow(set string) bool { return strings.HasPrefix(set, prefix+"allow") }
 
 func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
 

@@ -48,7 +48,7 @@ var damages = []damage{
 	{name: "table flushed", hits: usesIPSet, part: true, commands: "iptables -t raw -F"},
 	{name: "chain added", hits: usesIPSet, part: true, commands: "iptables -t raw -N PORTSNARE_OLD"},
 	{name: "trap added", hits: usesIPSet, part: true, entries: true, commands: "ipset add portsnare_trap_tcp 22"},
-	{name: "traps lost", hits: usesIPSet, part: true, entries: true, commands: "ipset flush portsnare_trap_tcp", reserved: true},
+	{name: "traps lost", hits: usesIPSet, part: true, entries: true, commands: "ipset flush portsnare_trap_tcp"},
 	{name: "bait lost", hits: usesIPSet, part: true, entries: true, commands: "ipset flush portsnare_bait_tcp"},
 	{name: "bait added", hits: usesIPSet, part: true, entries: true, commands: "ipset add portsnare_bait_tcp 1001-1009"},
 	{name: "protected added", hits: usesIPSet, part: true, entries: true, commands: "ipset add portsnare_protected_tcp 1001-1009"},
@@ -72,6 +72,7 @@ var damages = []damage{
 		nft add set inet portsnare hit4 { type ipv4_addr; }`},
 	{name: "trap added", hits: isNFTables, part: true, entries: true, commands: "nft add element inet portsnare trap_tcp { 22 }"},
 	{name: "bait lost", hits: isNFTables, part: true, entries: true, commands: "nft flush set inet portsnare bait_tcp"},
+	{name: "record lost", hits: isNFTables, part: true, entries: true, commands: "nft flush set inet portsnare reserved"},
 	{name: "allow lost", hits: isNFTables, part: true, entries: true, commands: "nft flush set inet portsnare allow4"},
 
 	{name: "reserved ports reset", hits: usesAnything, part: true, entries: true, reserved: true},

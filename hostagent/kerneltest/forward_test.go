@@ -52,6 +52,15 @@ func TestForwarded(t *testing.T) {
 		w.noBridge()
 		w.set(order)
 		w.check(w.Server.Forward())
+		early := w.source() // before anybody has told us that the host routes
+		for port := uint16(1001); port <= 1004; port++ {
+			w.check(w.Scanner.Send(netlab.Packet{Src: early, SrcPort: 30000, Dst: guest.addr, DstPort: port, Flags: netlab.SYN}))
+		}
+		w.check(w.Fence(w.soon(), w.fence))
+		if w.banned(early) {
+			t.Error("banned for what was forwarded")
+		}
+		w.wantNoHits(early)
 		if !w.set(order) {
 			t.Error("that the host routes now changed nothing")
 		}
@@ -60,7 +69,7 @@ func TestForwarded(t *testing.T) {
 			w.check(w.Scanner.Send(netlab.Packet{Src: source, SrcPort: 30000, Dst: guest.addr, DstPort: port, Flags: netlab.SYN}))
 		}
 		w.check(w.wire.Wait(w.soon(), 4, func(p netlab.Packet) bool {
-			return !p.Outgoing && p.Src == guest.addr && p.Flags == netlab.RST|netlab.ACK
+			return !p.Outgoing && p.Src == guest.addr && p.Dst == source && p.Flags == netlab.RST|netlab.ACK
 		}))
 		c, err := guest.Dial(w.soon(), "tcp", guest.addr.String(), peer.String())
 		w.check(err)

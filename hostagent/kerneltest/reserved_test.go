@@ -2,8 +2,12 @@ package kerneltest
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/localports"
@@ -68,5 +72,35 @@ func TestManyReserved(t *testing.T) {
 			t.Error("the second Set changed something")
 		}
 		w.record("State", "20,000 traps with gaps", "all armed and reserved")
+	})
+}
+
+// TestReservedCannotBeWritten: where the list is out of reach, as in some
+// containers, traps are armed all the same, and the second Set changes nothing.
+func TestReservedCannotBeWritten(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		err := w.Server.Do(func() error {
+			runtime.LockOSThread() // and never unlocked: the thread ends with its mounts
+			flags := uintptr(unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY)
+			if err := errors.Join(
+				unix.Unshare(unix.CLONE_NEWNS),
+				unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+				unix.Mount("/proc/sys", "/proc/sys", "", unix.MS_BIND, ""),
+				unix.Mount("", "/proc/sys", "", flags, ""),
+			); err != nil {
+				return err
+			}
+			for n := range 4 {
+				changed, err := w.b.Set(t.Context(), w.order())
+				if err != nil {
+					return err
+				}
+				if changed != (n == 0) {
+					t.Errorf("Set %d changed something: %t", n+1, changed)
+				}
+			}
+			return nil
+		})
+		w.check(err)
 	})
 }

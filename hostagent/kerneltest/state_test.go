@@ -269,3 +269,24 @@ func (w *world) keepScanning(ctx context.Context) {
 		}
 	}
 }
+
+// TestLookBeforeARotation: a ban that somebody took out comes back with the next
+// order, even if somebody has looked in between.
+func TestLookBeforeARotation(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		source := w.source()
+		order := w.order()
+		order.Bans = []portsnare.Ban{{Source: portsnare.BanPrefix(source), Until: time.Now().Add(time.Hour)}}
+		w.set(order)
+		if isNFTables(w.variant) {
+			w.output("nft", "flush", "set", "inet", "portsnare", "ban"+w.digit)
+			w.wantBanned(source, false)
+			order.Traps.Secret = order.Traps.Secret.Union(w.ports("4001-4009/tcp"))
+		} else {
+			w.output("ipset", "flush", "portsnare_ban"+w.digit) // of which the kernel tells nobody
+			w.wantBanned(source, false)
+		}
+		w.set(order)
+		w.wantBanned(source, true)
+	})
+}

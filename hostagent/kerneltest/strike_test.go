@@ -223,3 +223,17 @@ func TestBan(t *testing.T) {
 		w.record("Strikes", "a ban by hand", "as long as told, never shortened by an order")
 	})
 }
+
+// TestBanOfAnAllowedSource: nobody bans whom an order allows.
+func TestBanOfAnAllowedSource(t *testing.T) {
+	forEach(t, defences, func(t *testing.T, w *world) {
+		source := w.source()
+		order := w.order()
+		order.Allow = []netip.Prefix{portsnare.BanPrefix(source)}
+		w.set(order)
+		w.do(func(ctx context.Context) error {
+			return w.b.Ban(ctx, portsnare.BanPrefix(source), time.Now().Add(time.Hour))
+		})
+		w.wantBanned(source, false)
+	})
+}

@@ -108,11 +108,9 @@ func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool,
 	return !todo.empty(), nil
 }
 
-// recoverRecord makes up for a record that was lost with the table.
+// recoverRecord makes up for a record that was lost, with the table or alone.
 func (b *Backend) recoverRecord(have *state) {
-	if !have.exists {
-		have.ports = map[string]portsnare.PortSet{reserved: b.memory.own.Intersect(have.reserved)}
-	}
+	have.lost = b.memory.own.Intersect(have.reserved).Minus(have.ports[reserved])
 }
 
 // Flush removes every trace of ours from the kernel and nothing else. Where
@@ -148,7 +146,7 @@ func (b *Backend) transact(ctx context.Context, text string) error {
 	}
 	_, err := b.opts.run.nft(ctx, text, "-f", "-")
 	if err == nil {
-		b.memory.generation++
+		b.memory.changed()
 	}
 	return err
 }
@@ -176,7 +174,7 @@ func (b *Backend) inspect(ctx context.Context, wanted func(set string) bool) (ha
 // by an error, or reads every entry of every set before it answers (nft 1.0.6):
 // half a second with a hundred thousand.
 func (b *Backend) read(ctx context.Context) (state, error) {
-	b.memory.known = nil
+	b.memory.known, b.memory.bans, b.memory.friends = nil, nil, nil
 	have := newState()
 	generation, generationErr := b.memory.kernel.Generation()
 	text, err := b.opts.run.nft(ctx, "", "-j", "-t", "list", "ruleset", "inet")

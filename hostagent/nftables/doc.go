@@ -19,10 +19,10 @@
 //	         this host -> drop; the ban's counter has counted it
 //	         to trap_tcp -> trap
 //	         to hidden_tcp, alarm or delay on -> hidden
-//	trap     not addressed to this host -> untouched
+//	trap     allowed -> untouched
 //	         a local socket takes it -> decided in late
 //	         this source hit this port before -> remember for longer, drop
-//	         allowed -> untouched
+//	         not addressed to this host -> untouched
 //	         remember (source, protocol, port) in hit -> strike; no room -> drop, uncounted
 //	strike   friend of that port -> drop, uncounted: it was protected before
 //	         a strike in each of K-1 slots, TCP and no bait -> fire
@@ -39,7 +39,7 @@
 //	plain    as knock, but hasty for longer, and again with every repetition
 //
 // Where the host forwards nothing, nobody asks where the SYN of a banned source
-// or to a trap is addressed to.
+// is addressed to.
 //
 // K strikes take K-1 slots, and one where K is 1, for delay. A slot is a set of
 // sources whose entries run out after the window W. A strike goes to the

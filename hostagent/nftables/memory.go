@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -12,8 +11,8 @@ import (
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
-// memory is what the backend knows of the kernel without looking again. None of
-// it is needed: it saves the time of reading back.
+// memory is what the backend knows of the kernel without looking again: it saves
+// the time of reading back, and makes up for a record that somebody destroys.
 type memory struct {
 	// known is all that stands but bans and friends, nil if nothing is known, at
 	// a generation of the rules. Every change of them raises that by one, ours
@@ -22,12 +21,12 @@ type memory struct {
 	generation uint32
 	kernel     host.Netfilter
 
-	// Of the last order that was carried out.
+	// Of the last order that was carried out, if nobody has changed a rule since.
 	bans    []portsnare.Ban
 	friends []portsnare.Friend
 
 	// own is what the set reserved held when Set ended, in case that somebody
-	// deletes our table and with it the record.
+	// deletes our table or empties the set.
 	own portsnare.PortSet
 }
 
@@ -94,11 +93,22 @@ func (m *memory) commit(changes []netlink.Message) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	err := m.kernel.Commit(changes)
-	if err == nil {
-		m.generation++
+	if err := m.kernel.Commit(changes); err != nil {
+		return err
 	}
-	return err
+	m.changed()
+	return nil
+}
+
+// changed notes a transaction of ours. One that changed nothing after all leaves
+// the generation as it was; if it is further on than by one, somebody else has
+// changed something.
+func (m *memory) changed() {
+	generation, err := m.kernel.Generation()
+	if err != nil || generation-m.generation > 1 {
+		m.known = nil
+	}
+	m.generation = generation
 }
 
 // messages returns what changes the sets of ports.
@@ -110,18 +120,15 @@ func (t table) messages(have state) (all []netlink.Message) {
 }
 
 // differInPorts reports whether no more than the sets of ports has to be changed
-// to get from have to want.
+// to get from have to want. Bans and friends are added, and never taken away.
 func (m *memory) differInPorts(want table, have state) bool {
-	sameBan := func(a, b portsnare.Ban) bool { return a.Source == b.Source && a.Until.Equal(b.Until) }
-	sameFriend := func(a, b portsnare.Friend) bool {
-		return a.Source == b.Source && a.Port == b.Port && a.Until.Equal(b.Until)
-	}
 	var rest lines
 	want.form(have, &rest)
 	for _, s := range want.sets {
 		s.allow(have, &rest)
 	}
-	return rest.Len() == 0 && slices.EqualFunc(want.bans, m.bans, sameBan) && slices.EqualFunc(want.friends, m.friends, sameFriend)
+	return rest.Len() == 0 && (len(want.bans) == 0 || portsnare.SameBans(want.bans, m.bans)) &&
+		(len(want.friends) == 0 || portsnare.SameFriends(want.friends, m.friends))
 }
 
 // recalled returns the state in which the table stands, but for bans and friends.

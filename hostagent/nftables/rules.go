@@ -277,15 +277,11 @@ func (r rules) untouched() []string {
 
 func (r rules) allowed() string { return r.ip + " saddr @" + r.set(allow) + " accept" }
 
-// trap takes a SYN, which nobody sends to many: where nothing is forwarded it
-// is addressed to this host.
+// trap takes a SYN. Whether it is addressed to this host at all is asked last,
+// since it costs most: what is forwarded is never remembered as a hit.
 func (r rules) trap() []string {
-	var rules []string
-	if r.forwards {
-		rules = append(rules, forwarded+" accept")
-	}
-	rules = append(rules, anySocket+" accept") // to stray
-	return append(rules, r.count(r.allowed())...)
+	rules := []string{r.allowed(), anySocket + " accept"} // the latter to stray
+	return append(rules, r.count(forwarded+" accept")...)
 }
 
 // udp drops and counts UDP packets to a trap. Behind a cloud firewall a socket

@@ -189,7 +189,12 @@ func (t table) record(own portsnare.PortSet) {
 }
 
 // own returns the ports that we, and nobody else, want reserved.
-func (t table) own(have state) portsnare.PortSet { return t.traps.Minus(have.foreignReserved()) }
+func (t table) own(have state) portsnare.PortSet {
+	if !have.reservable {
+		return portsnare.PortSet{}
+	}
+	return t.traps.Minus(have.foreignReserved())
+}
 
 // fill makes the sets of ports and networks hold what they shall.
 func (t table) fill(have state, l *lines) {

@@ -25,6 +25,7 @@ type state struct {
 
 	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
 	reservable bool              // the list can be written
+	lost       portsnare.PortSet // of reserved, what is ours although no set tells
 }
 
 // newState returns the state of a kernel that has nothing of ours.
@@ -77,7 +78,9 @@ func (s *state) readReserved() (err error) {
 }
 
 // foreignReserved returns what others put into ip_local_reserved_ports.
-func (s state) foreignReserved() portsnare.PortSet { return s.reserved.Minus(s.ports[reserved]) }
+func (s state) foreignReserved() portsnare.PortSet {
+	return s.reserved.Minus(s.ports[reserved].Union(s.lost))
+}
 
 // listing is what nft prints.
 type listing struct {
