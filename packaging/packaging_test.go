@@ -106,11 +106,15 @@ func (h *host) named(word string) (paths []string) {
 func TestRemovalThatCannotFlush(t *testing.T) {
 	h := newHost(t)
 	h.dpkg("--install", deb(t, newer))
+	h.join(netip.MustParsePrefix("198.51.100.7/32"))
+	path := os.Getenv("PATH")
 	t.Setenv("PATH", t.TempDir())
 	if err := h.prerm("remove"); err != nil {
 		t.Errorf("nothing was ever armed: %v", err)
 	}
-	h.join(netip.MustParsePrefix("198.51.100.7/32"))
+	t.Setenv("PATH", path)
+	h.start("ipset")()
+	t.Setenv("PATH", t.TempDir())
 	if err := h.prerm("remove"); err == nil || !strings.Contains(err.Error(), "hint: ") {
 		t.Errorf("prerm remove = %v, want an error that says what to do", err)
 	}

@@ -25,6 +25,14 @@ const (
 	headSize     = 4 // struct nfgenmsg
 )
 
+// Close closes the connection, which the next question opens again.
+func (n *Netfilter) Close() {
+	if n.conn != nil {
+		n.conn.Close()
+		n.conn = nil
+	}
+}
+
 // Generation returns the generation of the rules: the kernel raises it by one
 // with every transaction that changes something, and with nothing else. Packets do
 // not change it.
@@ -104,8 +112,7 @@ func (n *Netfilter) converse(about func() error) error {
 		err = about()
 	}
 	if err != nil {
-		n.conn.Close()
-		n.conn = nil
+		n.Close()
 	}
 	return err
 }

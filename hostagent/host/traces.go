@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -10,11 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Trace is something in the kernel that bears a name.
+type Trace struct{ Kind, Name string }
+
+// The kinds of a [Trace].
+const (
+	SetKind   = "set"   // of ipset
+	TableKind = "table" // of nf_tables
+	ChainKind = "chain" // of nf_tables, and so of iptables-nft
+)
+
 // Traces returns what in the kernel bears a name, or that and more behind an
 // underscore, in any case: sets of ipset, tables and chains of nf_tables. It needs no
 // program, so it finds what a program that has been removed has left behind.
 // Chains of iptables-legacy it cannot see, but the sets that they refer to.
-func Traces(name string) ([]string, error) {
+func Traces(name string) ([]Trace, error) {
 	sets, err := sets()
 	if err != nil && !unknown(err) {
 		return nil, err
@@ -24,23 +35,24 @@ func Traces(name string) ([]string, error) {
 	if err != nil && !unknown(err) {
 		return nil, err
 	}
-	var found []string
+	defer rules.Close()
+	var found []Trace
 	add := func(kind, its string) {
 		if first, _, _ := strings.Cut(its, "_"); strings.EqualFold(first, name) {
-			found = append(found, kind+" "+its)
+			found = append(found, Trace{kind, its})
 		}
 	}
 	for _, set := range sets {
-		add("set", set)
+		add(SetKind, set)
 	}
 	for chain := range maps.Keys(chains) {
 		if chain.Name == "" {
-			add("table", chain.Table)
+			add(TableKind, chain.Table)
 		} else {
-			add("chain", chain.Name)
+			add(ChainKind, chain.Name)
 		}
 	}
-	slices.Sort(found)
+	slices.SortFunc(found, func(a, b Trace) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name)) })
 	return slices.Compact(found), nil
 }
 

@@ -41,7 +41,7 @@ add chain ip others idle { type filter hook input priority 1; }
 
 func TestTraces(t *testing.T) {
 	ns := netlab.New(t).Namespace("host")
-	traces := func() (found []string) {
+	traces := func() (found []Trace) {
 		t.Helper()
 		err := ns.Do(func() (err error) {
 			found, err = Traces("portsnare")
@@ -57,7 +57,7 @@ func TestTraces(t *testing.T) {
 	}
 	run(t, ns, rules, "nft", "-f", "-")
 	run(t, ns, "create portsnare_ban4 hash:ip\ncreate portsnared hash:ip\n", "ipset", "restore")
-	want := []string{"chain PORTSNARE_TRAP", "set portsnare_ban4", "table portsnare"}
+	want := []Trace{{ChainKind, "PORTSNARE_TRAP"}, {SetKind, "portsnare_ban4"}, {TableKind, "portsnare"}}
 	if found := traces(); !slices.Equal(found, want) {
 		t.Errorf("traces %v, want %v", found, want)
 	}

@@ -3,11 +3,14 @@ package agentcmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent"
+	"github.com/portsnare/portsnare/hostagent/host"
 	"github.com/portsnare/portsnare/hostagent/ipset"
 	"github.com/portsnare/portsnare/hostagent/nftables"
 )
@@ -25,14 +28,22 @@ type kernel interface {
 type backend struct {
 	name string
 	kernel
+	owns func(kind string) bool // whether a trace of ours of this kind is its own
+}
+
+// left returns what of the backend's stands in the kernel, though the backend may
+// not work.
+func (b backend) left() ([]host.Trace, error) {
+	traces, err := host.Traces("portsnare")
+	return slices.DeleteFunc(traces, func(t host.Trace) bool { return !b.owns(t.Kind) }), err
 }
 
 // backends returns all of them, the one that auto prefers first. They log to
 // one NFLOG group.
 func backends() []backend {
 	return []backend{
-		{"ipset", ipset.New(ipset.Options{LogGroup: logGroup})},
-		{"nftables", nftables.New(nftables.Options{LogGroup: logGroup})},
+		{"ipset", ipset.New(ipset.Options{LogGroup: logGroup}), func(kind string) bool { return kind != host.TableKind }},
+		{"nftables", nftables.New(nftables.Options{LogGroup: logGroup}), func(kind string) bool { return kind == host.TableKind }},
 	}
 }
 
@@ -54,7 +65,8 @@ func choose(ctx context.Context, name string) (backend, error) {
 		err := b.Check(ctx)
 		if err == nil {
 			others := append(backends()[:i:i], backends()[i+1:]...)
-			return backend{b.name, &successor{kernel: b.kernel, others: others}}, nil
+			b.kernel = &successor{kernel: b.kernel, others: others}
+			return b, nil
 		}
 		refusals = append(refusals, err)
 	}
@@ -79,14 +91,26 @@ func (s *successor) Set(ctx context.Context, order portsnare.Order) (changed boo
 		return changed, err
 	}
 	for len(s.others) > 0 {
-		if other := s.others[0]; other.Check(ctx) == nil {
-			if err := other.Flush(ctx); err != nil {
-				return changed, err
-			}
+		if err := s.others[0].leave(ctx); err != nil {
+			return changed, fmt.Errorf("take over from %s: %w", s.others[0].name, err)
 		}
 		s.others = s.others[1:]
 	}
 	return changed, nil
+}
+
+// leave removes what the backend has armed. That it does not work is no error
+// where it has nothing.
+func (b backend) leave(ctx context.Context) error {
+	err := b.Check(ctx)
+	if err == nil {
+		return b.Flush(ctx)
+	}
+	left, leftErr := b.left()
+	if len(left) > 0 || leftErr != nil {
+		return errors.Join(err, leftErr)
+	}
+	return nil
 }
 
 // Full implements hostagent.Bounded where the backend can tell.

@@ -98,3 +98,29 @@ func TestFlushRulesOut(t *testing.T) {
 		t.Errorf("flush with all programs: %v", err)
 	}
 }
+
+// TestSuccessorOfWhoDoesNotWork: what another backend has armed is not forgotten
+// because that backend does not work any more.
+func TestSuccessorOfWhoDoesNotWork(t *testing.T) {
+	ns := netlab.New(t).Namespace("host")
+	set := func(name string) (err error) {
+		return ns.Do(func() error {
+			chosen, err := choose(t.Context(), name)
+			if err != nil {
+				return err
+			}
+			_, err = chosen.Set(t.Context(), testOrder())
+			return err
+		})
+	}
+	if err := set("ipset"); err != nil {
+		t.Fatal(err)
+	}
+	rule := ns.Command(t.Context(), "nft", "add", "rule", "ip", "mangle", "PREROUTING", "meta", "mark", "set", "numgen", "random", "mod", "4")
+	if said, err := rule.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if err := set("auto"); !errors.Is(err, portsnare.Conflict) || portsnare.HintOf(err) == "" {
+		t.Errorf("Set of the successor: %v, want a conflict with a hint", err)
+	}
+}
