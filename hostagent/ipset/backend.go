@@ -28,7 +28,7 @@ type Options struct {
 	run        runner // for tests
 }
 
-// Backend programs the kernel of the network namespace it is used in. Its
+// Backend programs the kernel of the network namespace it is first used in. Its
 // methods may be called from any goroutine; one works at a time.
 type Backend struct {
 	opts Options
@@ -72,9 +72,9 @@ func (b *Backend) Check(ctx context.Context) error {
 // allowed sources are lifted. What was changed before an error stays until the
 // next Set, unless nothing of ours stood there before.
 //
-// An order that is not the last one is programmed without looking first at all
-// that stands. The same order again looks at everything, and puts right what
-// somebody else has damaged.
+// An order that differs from the last one in ports alone is programmed without
+// looking first at all that stands. Any other, also the same again, looks at
+// everything, and puts right what somebody else has damaged.
 //
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
 // contradicts itself.

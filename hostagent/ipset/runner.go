@@ -12,7 +12,7 @@ import (
 )
 
 // runner runs the programs of the kernel's tools. It is the only way from here
-// to the kernel, beside one file below /proc and one question by netlink.
+// to the kernel, beside one file below /proc and [host.Netfilter].
 type runner interface {
 	// installed reports whether a program is in the PATH.
 	installed(program string) bool

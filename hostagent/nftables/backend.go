@@ -25,7 +25,7 @@ type Options struct {
 	run     runner // for tests
 }
 
-// Backend programs the kernel of the network namespace it is used in. Its
+// Backend programs the kernel of the network namespace it is first used in. Its
 // methods may be called from any goroutine; one works at a time.
 type Backend struct {
 	opts Options

@@ -12,7 +12,7 @@ import (
 )
 
 // runner runs nft. It is the only way from here to the kernel, beside one file
-// below /proc.
+// below /proc and, for haste, [host.Netfilter].
 type runner interface {
 	// installed reports whether nft is in the PATH.
 	installed() bool
