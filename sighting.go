@@ -81,6 +81,14 @@ func BanPrefix(addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 
+// Covered reports whether one of the prefixes takes in all of source, as an allow
+// list does whose sources are never banned.
+func Covered(source netip.Prefix, by []netip.Prefix) bool {
+	return slices.ContainsFunc(by, func(p netip.Prefix) bool {
+		return p.Bits() <= source.Bits() && p.Contains(source.Addr())
+	})
+}
+
 // CheckSource returns an error of kind [Invalid] unless source is what
 // [BanPrefix] makes of an address.
 func CheckSource(source netip.Prefix) error {

@@ -40,11 +40,7 @@ func (l *ledger) keep(ban portsnare.Ban) bool {
 
 // lift forgets the bans of sources that are allowed.
 func (l *ledger) lift(allow []netip.Prefix) {
-	maps.DeleteFunc(l.bans, func(s source, _ portsnare.Ban) bool {
-		return slices.ContainsFunc(allow, func(p netip.Prefix) bool {
-			return p.Bits() <= s.Bits() && p.Contains(s.Addr())
-		})
-	})
+	maps.DeleteFunc(l.bans, func(s source, _ portsnare.Ban) bool { return portsnare.Covered(s, allow) })
 }
 
 // shrink forgets the tenth of the bans that end first.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/big"
 	"net/netip"
 	"os"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent"
+	"github.com/portsnare/portsnare/hostagent/kerneltest"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -40,7 +40,7 @@ func newHost(t *testing.T) *host {
 	t.Helper()
 	need(t, "ipset", "iptables", "nft")
 	h := &host{t: t, ns: netlab.New(t).Namespace("host"), root: t.TempDir()}
-	h.foreign()
+	h.check(kerneltest.Foreign(h.soon(), h.ns))
 	for _, folder := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates"} {
 		h.check(os.MkdirAll(h.path(folder), 0o755))
 	}
@@ -97,31 +97,13 @@ func (h *host) prerm(args ...string) error {
 	return err
 }
 
-// foreign loads the rules of others.
-func (h *host) foreign() {
-	h.t.Helper()
-	for file, program := range map[string][]string{
-		"foreign.ipset":     {"ipset", "restore"},
-		"foreign.iptables":  {"iptables-restore"},
-		"foreign.ip6tables": {"ip6tables-restore"},
-		"foreign.nft":       {"nft", "-f", "-"},
-	} {
-		text, err := os.Open(filepath.Join("../hostagent/kerneltest/testdata", file))
-		h.check(err)
-		defer text.Close()
-		cmd := h.ns.Command(h.soon(), program[0], program[1:]...)
-		cmd.Stdin = text
-		_, err = cmd.Output()
-		h.check(err)
-	}
-	h.check(h.ns.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009"))
-}
-
 // kernel returns all that somebody could find of us in the kernel, by where he
 // finds it. Comments are left out, as they hold the time.
 func (h *host) kernel() map[string]string {
 	h.t.Helper()
-	found := map[string]string{"parameters of net": h.parameters("/proc/sys/net")}
+	parameters, err := h.ns.Parameters("/proc/sys/net")
+	h.check(err)
+	found := map[string]string{"parameters of net": parameters}
 	for _, command := range []string{"ipset save", "iptables-save", "ip6tables-save", "nft list ruleset"} {
 		words := strings.Fields(command)
 		var b strings.Builder
@@ -133,25 +115,6 @@ func (h *host) kernel() map[string]string {
 		found[command] = b.String()
 	}
 	return found
-}
-
-// parameters returns every parameter below a folder that has a value, except
-// for one that counts connections.
-func (h *host) parameters(folder string) string {
-	h.t.Helper()
-	var b strings.Builder
-	h.check(h.ns.Do(func() error {
-		return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || entry.Name() == "nf_conntrack_count" {
-				return err
-			}
-			if value, err := os.ReadFile(path); err == nil { // some are to be written only
-				fmt.Fprintf(&b, "%s: %s", path, value)
-			}
-			return nil
-		})
-	}))
-	return b.String()
 }
 
 const stateDir = "var/lib/portsnare-agent"

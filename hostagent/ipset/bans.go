@@ -58,7 +58,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 		return err
 	}
 	now := b.opts.Now()
-	if !until.After(now) || have.allows(source) {
+	if !until.After(now) || portsnare.Covered(source, have.allowed(familyOf(source.Addr()))) {
 		return nil
 	}
 	bans := familyOf(source.Addr()).bans()

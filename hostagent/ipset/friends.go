@@ -80,7 +80,7 @@ func (p program) befriend(have state, now time.Time, l *lines) {
 		if room <= 0 || public && crowdRoom <= 0 {
 			continue
 		}
-		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(soon(f.Until, now)) {
+		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(portsnare.HeldUntil(f.Until, now)) {
 			room--
 			l.addf("%s", friendLine(friends, f, now))
 			if public {

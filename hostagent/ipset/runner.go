@@ -1,14 +1,9 @@
 package ipset
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"os"
-	"os/exec"
-	"strings"
 
-	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/host"
 )
 
 // runner runs the programs of the kernel's tools. It is the only way from here
@@ -27,42 +22,13 @@ type wait func() (string, error)
 
 type programs struct{}
 
-func (programs) installed(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
+var tools = host.Tools{
+	Hint: "give the kernel what it may lack: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_hashlimit xt_limit xt_NFLOG; " +
+		"or, if another version left something behind: portsnare-agent flush",
 }
+
+func (programs) installed(program string) bool { return tools.Installed(program) }
 
 func (programs) start(ctx context.Context, input, program string, args ...string) wait {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.Stdin = strings.NewReader(input)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Start()
-	return func() (string, error) {
-		if err == nil {
-			err = cmd.Wait()
-		}
-		switch {
-		case err == nil:
-			return stdout.String(), nil
-		case ctx.Err() != nil:
-			return "", ctx.Err()
-		}
-		if said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n"); said != "" {
-			err = errors.New(said)
-		}
-		return "", failed(err, program, args)
-	}
-}
-
-func failed(err error, program string, args []string) error {
-	return &portsnare.Error{
-		Kind:    portsnare.Unavailable,
-		Op:      "run",
-		Subject: strings.Join(append([]string{program}, args...), " "),
-		Err:     err,
-		Hint: "give the kernel what it may lack: modprobe -a ip_set xt_set xt_socket xt_addrtype xt_conntrack xt_hashlimit xt_limit xt_NFLOG; " +
-			"or, if another version left something behind: portsnare-agent flush",
-	}
+	return tools.Start(ctx, input, program, args...)
 }

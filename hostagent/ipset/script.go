@@ -133,7 +133,7 @@ func (s set) shrink(have content, l *lines) {
 // first and no more than there is room for, and lifts those of allowed sources.
 func (p program) ban(have state, now time.Time, l *lines) {
 	for _, source := range slices.SortedFunc(maps.Keys(have.bans), netip.Prefix.Compare) {
-		if p.allows(source) {
+		if portsnare.Covered(source, p.allow) {
 			l.addf("del %s %s", familyOf(source.Addr()).set("ban"), source.Addr())
 		}
 	}
@@ -145,20 +145,11 @@ func (p program) ban(have state, now time.Time, l *lines) {
 		if room <= 0 {
 			return
 		}
-		if b.Until.After(now) && !p.allows(b.Source) && !have.bannedUntil(b.Source, soon(b.Until, now)) {
+		if b.Until.After(now) && !portsnare.Covered(b.Source, p.allow) && !have.bannedUntil(b.Source, portsnare.HeldUntil(b.Until, now)) {
 			l.addf("%s", banLine(b.Source, b.Until, now))
 			room--
 		}
 	}
-}
-
-// soon returns until when an entry must last now. One that is longer than the
-// kernel counts is renewed half-way, by whichever Set comes then.
-func soon(until, now time.Time) time.Time {
-	if until.After(now.Add(portsnare.MaxTimeout)) {
-		return now.Add(portsnare.MaxTimeout / 2)
-	}
-	return until
 }
 
 // remaining returns the seconds from now until then that the kernel can count.
@@ -170,13 +161,6 @@ func remaining(until, now time.Time) int64 {
 // banLine bans a source, or sets the time that is left of its ban.
 func banLine(source netip.Prefix, until, now time.Time) string {
 	return fmt.Sprintf("add %s %s timeout %d", familyOf(source.Addr()).set("ban"), source.Addr(), remaining(until, now))
-}
-
-// allows reports whether everything in source is on the allow list.
-func (p program) allows(source netip.Prefix) bool {
-	return slices.ContainsFunc(p.allow, func(a netip.Prefix) bool {
-		return a.Bits() <= source.Bits() && a.Contains(source.Addr())
-	})
 }
 
 // leftovers destroys the sets that nothing needs any more: slots of a larger K,

@@ -112,7 +112,7 @@ func (p program) after(have state) state {
 		}
 	}
 	for _, b := range p.bans {
-		if b.Until.After(noon) && !p.allows(b.Source) {
+		if b.Until.After(noon) && !portsnare.Covered(b.Source, p.allow) {
 			next.bans[b.Source] = ban{until: b.Until}
 		}
 	}

@@ -54,14 +54,14 @@ func (s state) none() bool {
 	return len(s.sets) == 0
 }
 
-// allows reports whether everything in source is on the allow list.
-func (s state) allows(source netip.Prefix) bool {
-	for _, net := range s.contents[familyOf(source.Addr()).set("allow")].nets {
-		if p, err := parseNet(net); err == nil && p.Bits() <= source.Bits() && p.Contains(source.Addr()) {
-			return true
+// allowed returns the family's networks on the allow list.
+func (s state) allowed(f family) (nets []netip.Prefix) {
+	for _, text := range s.contents[f.set("allow")].nets {
+		if net, err := parseNet(text); err == nil {
+			nets = append(nets, net)
 		}
 	}
-	return false
+	return nets
 }
 
 // parseNet reads a network as ipset prints it, of an address alone without bits.

@@ -1,25 +1,26 @@
 package kerneltest
 
 import (
+	"bytes"
 	"context"
 	"embed"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
 // snapshot is all that somebody could find of us, by where he finds it, without
 // what changes by itself.
 func (w *world) snapshot() map[string]string {
 	w.t.Helper()
+	parameters, err := w.Server.Parameters("/proc/sys/net")
+	w.check(err)
 	found := map[string]string{
 		"ipset save":        sorted(settled(w.output("ipset", "save")), "\n"),
 		"nft list ruleset":  sortedTables(settled(w.output("nft", "list", "ruleset"))),
-		"parameters of net": w.parameters("/proc/sys/net"),
+		"parameters of net": parameters,
 	}
 	for _, program := range []string{"iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"} {
 		found[program] = filled(w.output(program))
@@ -65,31 +66,17 @@ func sortedTables(ruleset string) string {
 	return b.String()
 }
 
-// parameters returns every parameter below a folder that has a value, except
-// for one that counts connections.
-func (w *world) parameters(folder string) string {
-	w.t.Helper()
-	var b strings.Builder
-	w.do(func(context.Context) error {
-		return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || entry.Name() == "nf_conntrack_count" {
-				return err
-			}
-			if value, err := os.ReadFile(path); err == nil { // some are to be written only
-				fmt.Fprintf(&b, "%s: %s", path, value)
-			}
-			return nil
-		})
-	})
-	return b.String()
-}
-
 //go:embed testdata/foreign.*
 var others embed.FS
 
-// foreign loads what ufw, firewalld, Docker and others would have on the server.
+// foreign loads what others would have on the server.
 func (w *world) foreign() {
 	w.t.Helper()
+	w.check(Foreign(w.soon(), w.Server))
+}
+
+// Foreign loads what ufw, firewalld, Docker and others would have on a host.
+func Foreign(ctx context.Context, host *netlab.Namespace) error {
 	for file, program := range map[string][]string{
 		"testdata/foreign.ipset":     {"ipset", "restore"},
 		"testdata/foreign.iptables":  {"iptables-restore"},
@@ -97,8 +84,14 @@ func (w *world) foreign() {
 		"testdata/foreign.nft":       {"nft", "-f", "-"},
 	} {
 		text, err := others.ReadFile(file)
-		w.check(err)
-		w.feed(string(text), program[0], program[1:]...)
+		if err != nil {
+			return err
+		}
+		cmd := host.Command(ctx, program[0], program[1:]...)
+		cmd.Stdin = bytes.NewReader(text)
+		if _, err := cmd.Output(); err != nil {
+			return err
+		}
 	}
-	w.check(w.Server.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009"))
+	return host.Sysctl("net.ipv4.ip_local_reserved_ports", "1003,30000-30009")
 }

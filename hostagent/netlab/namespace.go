@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -112,6 +113,24 @@ func (ns *Namespace) Sysctl(key, value string) error {
 	return ns.Do(func() error {
 		return os.WriteFile(path, []byte(value), 0)
 	})
+}
+
+// Parameters returns every parameter below a folder such as /proc/sys/net that has
+// a value, a line each, except for one that counts connections.
+func (ns *Namespace) Parameters(folder string) (string, error) {
+	var b strings.Builder
+	err := ns.Do(func() error {
+		return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || entry.Name() == "nf_conntrack_count" {
+				return err
+			}
+			if value, err := os.ReadFile(path); err == nil { // some are to be written only
+				fmt.Fprintf(&b, "%s: %s", path, value)
+			}
+			return nil
+		})
+	})
+	return b.String(), err
 }
 
 // Pin gives the namespace its Name in /run/netns, where "ip netns exec" finds

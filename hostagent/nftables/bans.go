@@ -78,7 +78,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 		return err
 	}
 	now := b.opts.Now()
-	if !until.After(now) || within(source, have.nets[familyOf(source.Addr()).set(allow)]) {
+	if !until.After(now) || portsnare.Covered(source, have.nets[familyOf(source.Addr()).set(allow)]) {
 		return nil
 	}
 	stands, ok := have.bans[source]

@@ -54,7 +54,7 @@ func (l *lines) put(entries []entry, now time.Time) {
 func (t table) lift(have state, now time.Time, l *lines) {
 	lifted, keys := map[string][]string{}, map[string][]string{}
 	for source, b := range have.bans {
-		if within(source, t.allow) {
+		if portsnare.Covered(source, t.allow) {
 			e := banEntry(source, b)
 			lifted[e.set], keys[e.set] = append(lifted[e.set], e.text(now)), append(keys[e.set], e.key)
 		}
@@ -118,14 +118,14 @@ func (t table) ban(have state, anew bool, now time.Time) []entry {
 		clear(standing)
 	}
 	for _, b := range t.bans {
-		if stands := have.bans[b.Source]; !reaches(stands.until, soon(b.Until, now)) {
+		if stands := have.bans[b.Source]; !reaches(stands.until, portsnare.HeldUntil(b.Until, now)) {
 			stands.until = b.Until
 			wanted[b.Source] = stands
 		}
 	}
 	var entries []entry
 	for source, b := range wanted {
-		if b.until.After(now) && !within(source, t.allow) {
+		if b.until.After(now) && !portsnare.Covered(source, t.allow) {
 			e := banEntry(source, b)
 			_, e.stands = have.bans[source]
 			e.stands = e.stands && !anew
@@ -133,15 +133,6 @@ func (t table) ban(have state, anew bool, now time.Time) []entry {
 		}
 	}
 	return fitting(entries, standing)
-}
-
-// soon returns until when an entry must reach now. One that is longer than the
-// kernel counts is renewed half-way, by whichever Set comes then.
-func soon(until, now time.Time) time.Time {
-	if until.After(now.Add(portsnare.MaxTimeout)) {
-		return now.Add(portsnare.MaxTimeout / 2)
-	}
-	return until
 }
 
 func banEntry(source netip.Prefix, b banned) entry {
@@ -162,7 +153,7 @@ func (t table) befriend(have state, anew bool, now time.Time) []entry {
 	}
 	for _, want := range t.friends {
 		f := friend{want.Source, want.Port.Number}
-		if !reaches(have.friends[f], soon(want.Until, now)) {
+		if !reaches(have.friends[f], portsnare.HeldUntil(want.Until, now)) {
 			wanted[f] = want.Until
 		}
 	}

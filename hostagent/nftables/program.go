@@ -221,18 +221,11 @@ func allowed(prefixes []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(all, netip.Prefix.Compare) // the wider first
 	var apart []netip.Prefix
 	for _, p := range all {
-		if !within(p, apart) {
+		if !portsnare.Covered(p, apart) {
 			apart = append(apart, p)
 		}
 	}
 	return apart
-}
-
-// within reports whether one of the prefixes takes in all of p.
-func within(p netip.Prefix, prefixes []netip.Prefix) bool {
-	return slices.ContainsFunc(prefixes, func(wide netip.Prefix) bool {
-		return wide.Bits() <= p.Bits() && wide.Contains(p.Addr())
-	})
 }
 
 // own returns the family's prefixes.

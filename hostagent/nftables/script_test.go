@@ -83,7 +83,7 @@ func (t table) after(have state) state {
 		next.reserved = *list
 	}
 	for _, b := range t.bans {
-		if b.Until.After(noon) && !within(b.Source, t.allow) {
+		if b.Until.After(noon) && !portsnare.Covered(b.Source, t.allow) {
 			next.bans[b.Source] = banned{until: b.Until, packets: 3, bytes: 180}
 		}
 	}
