@@ -122,3 +122,27 @@ func TestBanExplainsItself(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+func TestCovered(t *testing.T) {
+	allow := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:0:1::7/128")}
+	for source, want := range map[string]bool{
+		"198.51.100.7/32":     true,
+		"198.51.101.7/32":     false,
+		"2001:db8:0:1::/64":   false, // of which one address alone is allowed
+		"2001:db8:0:1::7/128": true,
+	} {
+		if got := Covered(netip.MustParsePrefix(source), allow); got != want {
+			t.Errorf("Covered(%s) = %t, want %t", source, got, want)
+		}
+	}
+}
+
+func TestHeldUntil(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	if got := HeldUntil(now.Add(time.Hour), now); !got.Equal(now.Add(time.Hour)) {
+		t.Errorf("an hour: %s", got)
+	}
+	if got := HeldUntil(now.Add(MaxTimeout+time.Second), now); !got.Equal(now.Add(MaxTimeout / 2)) {
+		t.Errorf("longer than the kernel counts: %s", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // prefix begins the name of every set of ours.
@@ -137,7 +138,7 @@ func render(o portsnare.Order, opts Options, forwards [len(families)]bool) progr
 
 func portSets(o portsnare.Order) []set {
 	ports := func(name string, how change, all portsnare.PortSet, protocol portsnare.Protocol) set {
-		return set{name, "bitmap:port range 0-65535", how, content{ports: numbers(all.Of(protocol))}}
+		return set{name, "bitmap:port range 0-65535", how, content{ports: localports.Numbers(all.Of(protocol))}}
 	}
 	return []set{
 		ports(trapTCP, swapped, o.Traps.Ports(), portsnare.TCP),
@@ -239,14 +240,4 @@ func (f family) entries(prefixes []netip.Prefix) []string {
 	}
 	slices.Sort(nets)
 	return slices.Compact(nets)
-}
-
-// numbers returns ports as a set of the kernel knows them, without a protocol.
-// TCP stands for none.
-func numbers(ports portsnare.PortSet) portsnare.PortSet {
-	ranges := ports.Ranges()
-	for i := range ranges {
-		ranges[i].Protocol = portsnare.TCP
-	}
-	return portsnare.NewPortSet(ranges...)
 }

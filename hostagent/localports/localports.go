@@ -81,3 +81,13 @@ func Format(ports portsnare.PortSet) string {
 
 // tcp is what the list leaves out of a port's name.
 var tcp = "/" + portsnare.TCP.String()
+
+// Numbers returns ports as a set of the kernel knows them, without a protocol.
+// TCP stands for none.
+func Numbers(ports portsnare.PortSet) portsnare.PortSet {
+	ranges := ports.Ranges()
+	for i := range ranges {
+		ranges[i].Protocol = portsnare.TCP
+	}
+	return portsnare.NewPortSet(ranges...)
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // name is that of our table, ours that and its family, as nft takes them.
@@ -138,7 +139,7 @@ type table struct {
 func render(o portsnare.Order, opts Options, forwards [len(families)]bool) table {
 	t := table{
 		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
-		public: o.Public, traps: numbers(o.Traps.Ports()),
+		public: o.Public, traps: localports.Numbers(o.Traps.Ports()),
 		chains: shared(o, forwards),
 	}
 	t.sets = []set{
@@ -166,7 +167,7 @@ func slots(p portsnare.Policy) int { return max(p.Strikes-1, 1) }
 // ports returns a set of ports. One that was not dynamic would become a bitmap,
 // which the kernel takes a second to fill with 10,000 (6.18, 2026-11-21).
 func ports(name string, ports portsnare.PortSet) set {
-	return set{name: name, lines: declare("inet_service", allPorts, "dynamic"), ports: numbers(ports)}
+	return set{name: name, lines: declare("inet_service", allPorts, "dynamic"), ports: localports.Numbers(ports)}
 }
 
 // sets returns the family's sets. No time-out is part of a set: the rules state
@@ -231,14 +232,4 @@ func allowed(prefixes []netip.Prefix) []netip.Prefix {
 // own returns the family's prefixes.
 func (f family) own(prefixes []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().BitLen() != f.bits })
-}
-
-// numbers returns ports as a set of the kernel knows them, without a protocol.
-// TCP stands for none.
-func numbers(ports portsnare.PortSet) portsnare.PortSet {
-	ranges := ports.Ranges()
-	for i := range ranges {
-		ranges[i].Protocol = portsnare.TCP
-	}
-	return portsnare.NewPortSet(ranges...)
 }
