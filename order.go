@@ -13,6 +13,13 @@ import (
 // Order is everything that one agent must program. It is the whole wanted
 // state, so the latest order is the only one that matters.
 type Order struct {
+	// Serial names this order, TrapsSerial its trap part alone: Generation and
+	// Traps. Both are the controller's, and opaque to everybody else; the report
+	// of an agent that has armed the order echoes them. Unknown fields therefore
+	// never make controller and agent disagree (docs/adr/0006).
+	Serial      string `json:"serial,omitempty"`
+	TrapsSerial string `json:"traps_serial,omitempty"`
+
 	Host       string     `json:"host"`
 	Group      string     `json:"group"`
 	Generation Generation `json:"generation"` // of the newest trap set in Traps
@@ -76,11 +83,11 @@ func (o Order) checkSources() error {
 	return nil
 }
 
-// Digest identifies what the host has to have armed: 16 hex digits that are
-// equal for orders of equal content. A report carries it back. Bans and friends
-// are left out, since they come and go by themselves.
+// Digest is 16 hex digits that are equal for orders of equal content, whatever
+// their serials. Bans and friends are left out, since they come and go by
+// themselves. Agents of the first version report it as what they have armed.
 func (o Order) Digest() string {
-	o.Bans, o.Friends = nil, nil
+	o.Serial, o.TrapsSerial, o.Bans, o.Friends = "", "", nil, nil
 	text, err := json.Marshal(o)
 	if err != nil { // an Order holds nothing that JSON cannot carry
 		panic(err)

@@ -146,3 +146,31 @@ func TestHeldUntil(t *testing.T) {
 		t.Errorf("longer than the kernel counts: %s", got)
 	}
 }
+
+// TestReportWatches: what a rotation waits for is the trap part alone, but of the
+// first agents, which know the whole order only.
+func TestReportWatches(t *testing.T) {
+	order := Order{Host: "web-1", Serial: "order-2", TrapsSerial: "traps-1"}
+	for _, tt := range []struct {
+		name             string
+		report           Report
+		watches, carries bool
+	}{
+		{"nothing armed", Report{}, false, false},
+		{"armed", Report{Armed: "order-2", ArmedTraps: "traps-1"}, true, true},
+		{"the same traps in an older order", Report{Armed: "order-1", ArmedTraps: "traps-1"}, true, false},
+		{"other traps", Report{Armed: "order-0", ArmedTraps: "traps-0"}, false, false},
+		{"a first agent that has it", Report{Armed: "order-2"}, true, true},
+		{"a first agent that has another", Report{Armed: "order-1"}, false, false},
+	} {
+		if got := tt.report.Watches(order); got != tt.watches {
+			t.Errorf("%s: watches %v, want %v", tt.name, got, tt.watches)
+		}
+		if got := tt.report.Carries(order); got != tt.carries {
+			t.Errorf("%s: carries %v, want %v", tt.name, got, tt.carries)
+		}
+	}
+	if (Report{}).Carries(Order{}) || (Report{}).Watches(Order{}) {
+		t.Error("nothing armed counts as an order without a serial")
+	}
+}

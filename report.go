@@ -7,9 +7,10 @@ type Report struct {
 	Host       string     `json:"host"`
 	At         time.Time  `json:"at"`
 	Version    string     `json:"version"`
-	Backend    string     `json:"backend"`    // "ipset" or "nftables"
-	Armed      string     `json:"armed"`      // digest of the order in the kernel; "" for none
-	Generation Generation `json:"generation"` // of that order
+	Backend    string     `json:"backend"`               // "ipset" or "nftables"
+	Armed      string     `json:"armed"`                 // serial of the order in the kernel; "" for none
+	ArmedTraps string     `json:"armed_traps,omitempty"` // serial of its trap part
+	Generation Generation `json:"generation"`            // of that order
 	Problem    string     `json:"problem,omitempty"`
 	Listening  PortSet    `json:"listening"` // ports with a local socket: no traps here
 	Bans       int        `json:"bans"`      // sources shut out now
@@ -17,3 +18,16 @@ type Report struct {
 	// Who finds none is not counted, and served.
 	Full []string `json:"full,omitempty"`
 }
+
+// Watches reports whether the host has the traps of o armed, whatever else of
+// the order may have changed since. An agent of the first version knows nothing
+// of the trap part, so for it the whole order has to be armed.
+func (r Report) Watches(o Order) bool {
+	if r.ArmedTraps == "" {
+		return r.Carries(o)
+	}
+	return r.ArmedTraps == o.TrapsSerial
+}
+
+// Carries reports whether the host has all of o armed.
+func (r Report) Carries(o Order) bool { return r.Armed != "" && r.Armed == o.Serial }

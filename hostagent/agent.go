@@ -24,8 +24,8 @@ type Agent struct {
 
 	order     *portsnare.Order // the newest valid one, as received
 	former    portsnare.Order  // the one before it, to which late hits belong
-	armed     string           // digest of the order surely in the kernel; "" for none
-	saved     string           // digest of the order on disk
+	armed     string           // serial of the order surely in the kernel; "" for none
+	saved     string           // serial of the order on disk
 	told      portsnare.Report // the last report
 	listening portsnare.PortSet
 	gateways  []netip.Addr
@@ -174,7 +174,7 @@ func (a *Agent) describe() portsnare.Report {
 		Full:      a.full,
 	}
 	if a.armed != "" {
-		report.Generation = a.order.Generation
+		report.Generation, report.ArmedTraps = a.order.Generation, a.order.TrapsSerial
 	}
 	return report
 }

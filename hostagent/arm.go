@@ -26,7 +26,7 @@ func (a *Agent) restore(ctx context.Context) {
 		err = a.check(order)
 	}
 	if a.unusable(msgOrderUnread, err); err == nil {
-		a.order, a.saved = &order, order.Digest()
+		a.order, a.saved = &order, serialOf(order)
 		a.arm(ctx)
 	}
 	a.report()
@@ -67,9 +67,9 @@ func (a *Agent) arm(ctx context.Context) {
 	if a.order == nil {
 		return
 	}
-	digest := a.order.Digest()
+	serial := serialOf(*a.order)
 	changed, err := a.program(ctx)
-	if err == nil && changed && a.armed == digest {
+	if err == nil && changed && a.armed == serial {
 		a.friends.lost = true // who damaged one thing may have damaged more
 		_, err = a.program(ctx)
 	}
@@ -78,20 +78,29 @@ func (a *Agent) arm(ctx context.Context) {
 		return
 	}
 	switch {
-	case a.armed != digest:
+	case a.armed != serial:
 		a.config.Logger.Info(msgArmed, keyGeneration, a.order.Generation)
 		a.friends.lost = true // in haste nobody saw whether they stand; the next look will
 	case changed:
 		a.config.Logger.Info(msgRepaired, keyGeneration, a.order.Generation)
 	}
-	a.armed = digest
-	if a.saved == digest {
+	a.armed = serial
+	if a.saved == serial {
 		return
 	}
 	err = saveOrder(a.config.Dir, *a.order)
 	if a.trouble(msgOrderUnsaved, err); err == nil {
-		a.saved = digest
+		a.saved = serial
 	}
+}
+
+// serialOf returns what a report says once the order is armed. Controllers of the
+// first version give no serial and expect the digest.
+func serialOf(order portsnare.Order) string {
+	if order.Serial != "" {
+		return order.Serial
+	}
+	return order.Digest()
 }
 
 // program has the present order programmed, and the friends if the kernel may

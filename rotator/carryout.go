@@ -64,15 +64,15 @@ func (r *Rotator) arm(ctx context.Context, s *state, traps portsnare.Traps) erro
 	if s.Pending != nil {
 		generation = s.Pending.To.Generation
 	}
-	digests := make(map[string]string, len(r.group.Hosts))
+	orders := make([]portsnare.Order, 0, len(r.group.Hosts))
 	for _, host := range r.group.Hosts {
 		order := r.group.order(host, generation, traps)
 		if err := r.fleet.Send(ctx, order); err != nil {
 			return err
 		}
-		digests[host] = order.Digest()
+		orders = append(orders, order)
 	}
-	err := r.await(ctx, digests)
+	err := r.await(ctx, orders)
 	if err != nil && r.group.OnMissing == Proceed && ctx.Err() == nil {
 		r.log.Warn(msgProceeding, keyError, err)
 		return nil
@@ -81,12 +81,12 @@ func (r *Rotator) arm(ctx context.Context, s *state, traps portsnare.Traps) erro
 }
 
 // await waits for all hosts under one deadline and tells of every one missing.
-func (r *Rotator) await(ctx context.Context, digests map[string]string) error {
+func (r *Rotator) await(ctx context.Context, orders []portsnare.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, r.group.ReportTimeout)
 	defer cancel()
 	var missing []error
-	for _, host := range r.group.Hosts {
-		if err := r.fleet.Await(ctx, host, digests[host]); err != nil {
+	for _, order := range orders {
+		if err := r.fleet.Await(ctx, order); err != nil {
 			missing = append(missing, err)
 		}
 	}

@@ -157,14 +157,15 @@ func (w *world) Send(_ context.Context, order portsnare.Order) error {
 }
 
 // Await implements Fleet.
-func (w *world) Await(ctx context.Context, host, digest string) error {
+func (w *world) Await(ctx context.Context, order portsnare.Order) error {
+	host := order.Host
 	if w.dead[host] {
 		<-ctx.Done()
 		return &portsnare.Error{Kind: portsnare.Transient, Op: "wait for", Subject: host, Err: ctx.Err()}
 	}
 	return w.call("await", func() error {
-		if got := w.armed[host].Digest(); got != digest {
-			return fmt.Errorf("%s has %s, not %s", host, got, digest)
+		if got, _ := w.Report(host); !got.Watches(order) {
+			return fmt.Errorf("%s has %s, not %s", host, got.Armed, order.Serial)
 		}
 		return nil
 	})
@@ -173,7 +174,7 @@ func (w *world) Await(ctx context.Context, host, digest string) error {
 // Report implements Fleet.
 func (w *world) Report(host string) (portsnare.Report, bool) {
 	order, ok := w.armed[host]
-	return portsnare.Report{Host: host, Armed: order.Digest(), Generation: order.Generation}, ok && !w.dead[host]
+	return portsnare.Report{Host: host, Armed: order.Serial, ArmedTraps: order.TrapsSerial, Generation: order.Generation}, ok && !w.dead[host]
 }
 
 // Get implements Store.

@@ -27,9 +27,9 @@ type Fleet interface {
 	// Send stores the order for its host, durably, and delivers it when the
 	// host is there.
 	Send(ctx context.Context, order portsnare.Order) error
-	// Await returns when the host reports that it has armed the order with this
-	// digest, or with an error that says what is known of the host.
-	Await(ctx context.Context, host, digest string) error
+	// Await returns when the order's host reports that it has armed its traps, or
+	// with an error that says what is known of the host.
+	Await(ctx context.Context, order portsnare.Order) error
 	// Report returns the newest report of the host.
 	Report(host string) (portsnare.Report, bool)
 }
@@ -82,7 +82,7 @@ func (g Group) Mark() portsnare.Mark { return portsnare.Mark(g.Name) }
 // order returns what host must program. Protected ports are never traps,
 // whatever the trap set says.
 func (g Group) order(host string, generation portsnare.Generation, traps portsnare.Traps) portsnare.Order {
-	return portsnare.Order{
+	return sealed(portsnare.Order{
 		Host:          host,
 		Group:         g.Name,
 		Generation:    generation,
@@ -92,7 +92,16 @@ func (g Group) order(host string, generation portsnare.Generation, traps portsna
 		Policy:        g.Policy,
 		CloudFirewall: g.CloudFirewall,
 		Allow:         g.Allow,
-	}
+	})
+}
+
+// sealed gives an order its serials. They follow from the content, so that a
+// controller that was restarted knows its own orders again, and that of the whole
+// is the digest that agents of the first version report.
+func sealed(o portsnare.Order) portsnare.Order {
+	o.Serial = o.Digest()
+	o.TrapsSerial = portsnare.Order{Host: o.Host, Generation: o.Generation, Traps: o.Traps}.Digest()
+	return o
 }
 
 // wanted returns what the firewall shall hold of ours.

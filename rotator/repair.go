@@ -57,7 +57,7 @@ func (r *Rotator) remind(ctx context.Context, s *state) error {
 		if ok {
 			r.metrics.reported(report)
 		}
-		if ok && report.Armed == order.Digest() {
+		if ok && report.Carries(order) {
 			continue
 		}
 		if err := r.fleet.Send(ctx, order); err != nil {

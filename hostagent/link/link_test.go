@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -131,7 +132,7 @@ func await(t *testing.T, h *hub.Hub, order portsnare.Order) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := h.Await(ctx, order.Host, order.Digest()); err != nil {
+	if err := h.Await(ctx, order); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,6 +150,7 @@ func newOrder(host string, generation portsnare.Generation) portsnare.Order {
 		panic(err)
 	}
 	return portsnare.Order{
+		Serial: fmt.Sprintf("%s-%d", host, generation), TrapsSerial: fmt.Sprintf("traps-%d", generation),
 		Host: host, Group: "web", Generation: generation,
 		Traps:  portsnare.Traps{Secret: secret},
 		Policy: portsnare.DefaultPolicy(),
@@ -157,7 +159,7 @@ func newOrder(host string, generation portsnare.Generation) portsnare.Order {
 }
 
 func reportOf(order portsnare.Order) portsnare.Report {
-	return portsnare.Report{Host: order.Host, Version: "test", Backend: "ipset", Armed: order.Digest(), Generation: order.Generation}
+	return portsnare.Report{Host: order.Host, Version: "test", Backend: "ipset", Armed: order.Serial, ArmedTraps: order.TrapsSerial, Generation: order.Generation}
 }
 
 func TestOrdersAndReports(t *testing.T) {

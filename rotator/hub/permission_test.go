@@ -188,7 +188,7 @@ func TestHostSpeaksForItselfOnly(t *testing.T) {
 	say(portsnare.Report{Host: "web-1", Armed: "true", Problem: "red\x1b[31m\nline"})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := h.Await(ctx, "web-1", "true"); err != nil {
+	if err := h.Await(ctx, portsnare.Order{Host: "web-1", Serial: "true"}); err != nil {
 		t.Fatal(err)
 	}
 	if report, ok := h.Report("web-2"); ok {
@@ -222,7 +222,7 @@ func TestReportFromBeforeARestart(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := h.Await(ctx, "web-1", "digest"); !errors.Is(err, portsnare.Transient) {
+	if err := h.Await(ctx, portsnare.Order{Host: "web-1", Serial: "digest"}); !errors.Is(err, portsnare.Transient) {
 		t.Errorf("Await: %v; want kind %q", err, portsnare.Transient)
 	}
 }

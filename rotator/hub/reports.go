@@ -70,20 +70,20 @@ func (h *Hub) Report(host string) (portsnare.Report, bool) {
 	return p.report, p.known
 }
 
-// Await returns when the newest report of host says that the order with this
-// digest is armed. A report from before a restart of the hub does not count.
+// Await returns when the newest report of the order's host says that its traps
+// are armed. A report from before a restart of the hub does not count.
 // When ctx ends first the error, of kind Transient, says what is known of the
 // host.
-func (h *Hub) Await(ctx context.Context, host, digest string) error {
+func (h *Hub) Await(ctx context.Context, order portsnare.Order) error {
 	for {
-		p, changed := h.roster.get(host)
-		if p.live && p.report.Armed == digest {
+		p, changed := h.roster.get(order.Host)
+		if p.live && p.report.Watches(order) {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return h.missing(host, p, time.Now())
+			return h.missing(order.Host, p, time.Now())
 		}
 	}
 }
