@@ -2,6 +2,7 @@ package portsnare
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -79,30 +80,51 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// HintOf returns the first hint found in err's chain, or "".
+// HintOf returns the hint of err that lies deepest, which is the most precise
+// one, or "". Of several branches, as [errors.Join] makes them, each may have one:
+// the hints are then given one after the other, each once.
 func HintOf(err error) string {
-	for err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
-			return ""
-		}
-		if e.Hint != "" {
-			return e.Hint
-		}
-		err = e.Err
-	}
-	return ""
+	return strings.Join(hintsOf(err), "; ")
 }
 
-// RetryAfterOf returns the longest RetryAfter found in err's chain, or 0.
+func hintsOf(err error) []string {
+	var hints []string
+	for _, cause := range causes(err) {
+		for _, hint := range hintsOf(cause) {
+			if !slices.Contains(hints, hint) {
+				hints = append(hints, hint)
+			}
+		}
+	}
+	if e, ok := err.(*Error); ok && len(hints) == 0 && e.Hint != "" { //nolint:errorlint // this very error, not its causes
+		hints = []string{e.Hint}
+	}
+	return hints
+}
+
+// RetryAfterOf returns the longest RetryAfter found in err and its causes, or 0.
 func RetryAfterOf(err error) time.Duration {
 	var longest time.Duration
-	var e *Error
-	for errors.As(err, &e) {
-		longest = max(longest, e.RetryAfter)
-		err = e.Err
+	if e, ok := err.(*Error); ok { //nolint:errorlint // this very error, not its causes
+		longest = e.RetryAfter
+	}
+	for _, cause := range causes(err) {
+		longest = max(longest, RetryAfterOf(cause))
 	}
 	return longest
+}
+
+// causes returns what err wraps: nothing, one error, or several side by side.
+func causes(err error) []error {
+	switch e := err.(type) { //nolint:errorlint // this very error, not its causes
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return []error{cause}
+		}
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return nil
 }
 
 // Retryable reports whether the same call may succeed later without anybody

@@ -27,6 +27,37 @@ func TestErrorSpeaksToBoth(t *testing.T) {
 	}
 }
 
+// TestErrorsSideBySide: nothing that one of several causes says is lost, and the
+// most precise hint of each is given.
+func TestErrorsSideBySide(t *testing.T) {
+	enroll := &Error{Kind: Transient, Op: "wait for", Subject: "web-2", Hint: "portsnare enroll web-2"}
+	silent := &Error{Kind: Transient, Op: "wait for", Subject: "web-3", Hint: "look on web-3", RetryAfter: time.Minute}
+	general := func(cause error) error { return &Error{Op: "arm", Err: cause, Hint: "look at the agent"} }
+	for _, tt := range []struct {
+		name  string
+		err   error
+		hint  string
+		after time.Duration
+	}{
+		{"the general one alone", general(errors.New("x")), "look at the agent", 0},
+		{"the precise one below", general(enroll), "portsnare enroll web-2", 0},
+		{"below a join of one", general(errors.Join(enroll)), "portsnare enroll web-2", 0},
+		{"two hosts", general(errors.Join(enroll, silent)), "portsnare enroll web-2; look on web-3", time.Minute},
+		{"the second branch", errors.Join(errors.New("x"), silent), "look on web-3", time.Minute},
+		{"the same twice", errors.Join(enroll, enroll), "portsnare enroll web-2", 0},
+		{"several in one text", fmt.Errorf("%w and %w", errors.New("x"), silent), "look on web-3", time.Minute},
+		{"deep below", fmt.Errorf("a: %w", errors.Join(errors.New("x"), fmt.Errorf("b: %w", general(silent)))), "look on web-3", time.Minute},
+		{"nothing joined", errors.Join(nil, nil), "", 0},
+	} {
+		if got := HintOf(tt.err); got != tt.hint {
+			t.Errorf("%s: hint %q, want %q", tt.name, got, tt.hint)
+		}
+		if got := RetryAfterOf(tt.err); got != tt.after {
+			t.Errorf("%s: retry after %s, want %s", tt.name, got, tt.after)
+		}
+	}
+}
+
 func TestErrorText(t *testing.T) {
 	for _, tt := range []struct {
 		err  Error

@@ -9,13 +9,15 @@ import (
 )
 
 // Subjects of the link, one for each host and kind of message. An agent may
-// hear its own push subject and speak on its own report, hit and ban subjects.
+// hear its own push and resync subjects and speak on its own report, hits and bans
+// subjects.
 const (
 	subjectOrder  = "portsnare.order."
 	subjectPush   = "portsnare.push."
 	subjectReport = "portsnare.report."
-	subjectHit    = "portsnare.hit."
-	subjectBan    = "portsnare.ban."
+	subjectHits   = "portsnare.hits."
+	subjectBans   = "portsnare.bans."
+	subjectResync = "portsnare.resync."
 	subjectInbox  = "_INBOX."
 
 	// SubjectControl is where the command line asks the controller things; the
@@ -47,11 +49,15 @@ func PushSubject(host string) string { return subjectPush + host }
 // ReportSubject is where an agent publishes its [Report].
 func ReportSubject(host string) string { return subjectReport + host }
 
-// HitSubject is where an agent publishes each [Hit].
-func HitSubject(host string) string { return subjectHit + host }
+// HitsSubject is where an agent publishes each [HitBatch].
+func HitsSubject(host string) string { return subjectHits + host }
 
-// BanSubject is where an agent publishes each [Ban].
-func BanSubject(host string) string { return subjectBan + host }
+// BansSubject is where an agent publishes each [BanUpdate].
+func BansSubject(host string) string { return subjectBans + host }
+
+// ResyncSubject is where the controller asks an agent for all of its bans. The
+// message has no body.
+func ResyncSubject(host string) string { return subjectResync + host }
 
 // Token is what a host needs to join: where the controller is, how to know it,
 // and the host's own credential. It is a secret.

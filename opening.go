@@ -68,10 +68,6 @@ func compareOpenings(a, b Opening) int {
 	)
 }
 
-// Mark is the owner mark that every cloud rule of ours bears: which group of
-// which controller owns it. The empty Mark stands on everybody else's rules.
-type Mark string
-
 // Rule is a rule that stands in a cloud firewall, ours or foreign. One that
 // admits several port ranges, such as every port of both protocols, is told as
 // several Rules with the same ID. One that speaks of no port, such as a rule

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,10 +31,8 @@ type Order struct {
 	CloudFirewall bool `json:"cloud_firewall"`
 	// Alarm: many sources are hitting traps at once, so whoever is no friend is
 	// kept off the hidden ports for now.
-	Alarm   bool           `json:"alarm,omitempty"`
-	Allow   []netip.Prefix `json:"allow,omitempty"`   // never banned, never counted
-	Bans    []Ban          `json:"bans,omitempty"`    // in force until they run out; see Digest
-	Friends []Friend       `json:"friends,omitempty"` // likewise
+	Alarm bool           `json:"alarm,omitempty"`
+	Allow []netip.Prefix `json:"allow,omitempty"` // never banned, never counted
 }
 
 // Hidden returns the protected ports that the world does not know.
@@ -58,36 +55,16 @@ func (o Order) Validate() error {
 	if i := slices.IndexFunc(o.Allow, func(p netip.Prefix) bool { return !p.IsValid() }); i >= 0 {
 		return invalidf("order for %s: allow entry %d is no prefix", o.Host, i+1)
 	}
-	if err := errors.Join(o.Policy.Validate(), o.checkSources()); err != nil {
+	if err := o.Policy.Validate(); err != nil {
 		return fmt.Errorf("order for %s: %w", o.Host, err)
 	}
 	return nil
 }
 
-// checkSources refuses bans and friends that no kernel program can hold in the
-// form in which they came.
-func (o Order) checkSources() error {
-	for _, ban := range o.Bans {
-		if err := CheckSource(ban.Source); err != nil {
-			return fmt.Errorf("ban: %w", err)
-		}
-	}
-	for _, friend := range o.Friends {
-		if err := CheckSource(friend.Source); err != nil {
-			return fmt.Errorf("friend: %w", err)
-		}
-		if friend.Port.Protocol != TCP {
-			return invalidf("friend %s of %s: want a port of TCP, where a conversation cannot be forged", friend.Source, friend.Port)
-		}
-	}
-	return nil
-}
-
 // Digest is 16 hex digits that are equal for orders of equal content, whatever
-// their serials. Bans and friends are left out, since they come and go by
-// themselves. Agents of the first version report it as what they have armed.
+// their serials. Agents of the first version report it as what they have armed.
 func (o Order) Digest() string {
-	o.Serial, o.TrapsSerial, o.Bans, o.Friends = "", "", nil, nil
+	o.Serial, o.TrapsSerial = "", ""
 	text, err := json.Marshal(o)
 	if err != nil { // an Order holds nothing that JSON cannot carry
 		panic(err)

@@ -58,13 +58,3 @@ func (p Policy) BanTime(n int) time.Duration {
 	}
 	return min(d, p.BanMax)
 }
-
-// HeldUntil returns until when an entry of the kernel that is wanted until then
-// must last now. One that is longer than the kernel counts is renewed half-way, by
-// whoever looks then.
-func HeldUntil(until, now time.Time) time.Time {
-	if until.After(now.Add(MaxTimeout)) {
-		return now.Add(MaxTimeout / 2)
-	}
-	return until
-}

@@ -14,6 +14,13 @@ type Report struct {
 	Problem    string     `json:"problem,omitempty"`
 	Listening  PortSet    `json:"listening"` // ports with a local socket: no traps here
 	Bans       int        `json:"bans"`      // sources shut out now
+	// Run names the run of the agent, and BanNumber its last [BanUpdate], so that
+	// whoever has missed one learns of it.
+	Run       string `json:"run,omitempty"`
+	BanNumber uint64 `json:"ban_number,omitempty"`
+	// Repairs counts how often in this run the kernel did not hold the order any
+	// more, because somebody else changed it, and was put right.
+	Repairs int `json:"repairs,omitempty"`
 	// Full: memories of the kernel without room for everybody, by name ("hit4").
 	// Who finds none is not counted, and served.
 	Full []string `json:"full,omitempty"`

@@ -3,26 +3,9 @@ package portsnare
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
-
-// LogHit and LogBan are the prefixes under which the kernel program logs the
-// two things that an agent has to hear of.
-const (
-	LogHit = "portsnare hit"
-	LogBan = "portsnare ban"
-)
-
-// Sighting is one packet that the kernel program logged: a hit, or the hit
-// that made a ban.
-type Sighting struct {
-	Ban    bool // the kernel has shut the source out, on this very packet
-	Source netip.Addr
-	Port   Port
-	At     time.Time
-}
 
 // Hit is a new connection attempt from a source to a trap.
 type Hit struct {
@@ -56,20 +39,6 @@ type Friend struct {
 	Until  time.Time    `json:"until"`
 }
 
-// SameBans reports whether two lists ban the same sources, in the same order and
-// until the same times.
-func SameBans(a, b []Ban) bool {
-	return slices.EqualFunc(a, b, func(a, b Ban) bool { return a.Source == b.Source && a.Until.Equal(b.Until) })
-}
-
-// SameFriends reports whether two lists hold the same friends, in the same order
-// and until the same times.
-func SameFriends(a, b []Friend) bool {
-	return slices.EqualFunc(a, b, func(a, b Friend) bool {
-		return a.Source == b.Source && a.Port == b.Port && a.Until.Equal(b.Until)
-	})
-}
-
 // BanPrefix returns what is banned when addr misbehaves: an IPv4 address alone,
 // of IPv6 the whole /64, which is what one customer usually holds.
 func BanPrefix(addr netip.Addr) netip.Prefix {
@@ -79,14 +48,6 @@ func BanPrefix(addr netip.Addr) netip.Prefix {
 		bits = 64
 	}
 	return netip.PrefixFrom(addr, bits).Masked()
-}
-
-// Covered reports whether one of the prefixes takes in all of source, as an allow
-// list does whose sources are never banned.
-func Covered(source netip.Prefix, by []netip.Prefix) bool {
-	return slices.ContainsFunc(by, func(p netip.Prefix) bool {
-		return p.Bits() <= source.Bits() && p.Contains(source.Addr())
-	})
 }
 
 // CheckSource returns an error of kind [Invalid] unless source is what

@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // Agent is the agent of one host.
 type Agent struct {
 	config Config
 
-	orders    chan portsnare.Order    // holds the newest one not yet taken
-	sightings chan portsnare.Sighting // on their way from the kernel
+	orders    chan portsnare.Order // holds the newest one not yet taken
+	sightings chan kernel.Sighting // on their way from the kernel
 
 	// All below belongs to the goroutine of loop, and to Run before it.
 
@@ -66,7 +67,7 @@ func New(config Config) *Agent {
 	return &Agent{
 		config:    config,
 		orders:    make(chan portsnare.Order, 1),
-		sightings: make(chan portsnare.Sighting, sightingBuffer),
+		sightings: make(chan kernel.Sighting, sightingBuffer),
 		trails:    newTrails(),
 		ledger:    newLedger(),
 		troubles:  make(map[string]string),
@@ -81,7 +82,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.config.Link.Run(inner, a.receive) })
 	group.Go(func() error {
-		return a.config.Sightings.Run(inner, func(s portsnare.Sighting) {
+		return a.config.Sightings.Run(inner, func(s kernel.Sighting) {
 			select {
 			case a.sightings <- s:
 			case <-inner.Done():

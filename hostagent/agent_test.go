@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 func TestOrderIsArmedSavedAndReported(t *testing.T) {
@@ -97,16 +98,8 @@ func TestStateThatIsNotUsable(t *testing.T) {
 
 func TestOrderRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*portsnare.Order){
-		"of another host":     func(o *portsnare.Order) { o.Host = "web-2" },
-		"that contradicts":    func(o *portsnare.Order) { o.Protected = o.Traps.Secret },
-		"that bans everybody": func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{Source: netip.MustParsePrefix("0.0.0.0/0")}} },
-		"that befriends everybody": func(o *portsnare.Order) {
-			o.Friends = []portsnare.Friend{{Source: netip.MustParsePrefix("0.0.0.0/0"), Port: parsePort("22/tcp")}}
-		},
-		"that befriends by UDP": func(o *portsnare.Order) {
-			o.Friends = []portsnare.Friend{{Source: nthSource(1), Port: parsePort("53/udp")}}
-		},
-		"that bans nobody known": func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{}} },
+		"of another host":  func(o *portsnare.Order) { o.Host = "web-2" },
+		"that contradicts": func(o *portsnare.Order) { o.Protected = o.Traps.Secret },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -168,7 +161,7 @@ func TestDamageIsRepaired(t *testing.T) {
 		w.start()
 		order := newOrder(1)
 		w.send(order)
-		w.kernel.order = portsnare.Order{} // somebody flushed
+		w.kernel.order = kernel.State{} // somebody flushed
 		w.wait(DefaultReconcile)
 		if got := w.kernel.order.Generation; got != 1 {
 			t.Errorf("in the kernel: generation %s; want 1", got)

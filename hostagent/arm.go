@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // restore takes up what an earlier agent has saved, and arms it. Saved state
@@ -49,8 +50,6 @@ func (a *Agent) take(ctx context.Context, order portsnare.Order) {
 		a.former = *a.order
 	}
 	a.order = &order
-	a.keep(order.Bans)
-	a.friends.lost = a.friends.learn(order.Friends) || a.friends.lost
 	a.arm(ctx)
 }
 
@@ -106,19 +105,18 @@ func serialOf(order portsnare.Order) string {
 // program has the present order programmed, and the friends if the kernel may
 // not know them.
 func (a *Agent) program(ctx context.Context) (changed bool, err error) {
-	order := a.complete(*a.order)
-	order.Friends = nil
+	state := a.complete(*a.order)
 	if a.friends.lost {
-		order.Friends = a.friends.current(time.Now())
+		state.Friends = a.friends.current(time.Now())
 	}
-	changed, err = a.config.Backend.Set(ctx, order)
+	changed, err = a.config.Backend.Set(ctx, state)
 	a.friends.lost = a.friends.lost && err != nil
 	return changed, err
 }
 
 // complete adds to an order what only the host knows: whom it must never shut
 // out, and the bans in force.
-func (a *Agent) complete(order portsnare.Order) portsnare.Order {
+func (a *Agent) complete(order portsnare.Order) kernel.State {
 	gateways, err := a.config.Gateways()
 	if a.trouble(msgNoGateways, err); err == nil {
 		a.gateways = gateways
@@ -131,8 +129,7 @@ func (a *Agent) complete(order portsnare.Order) portsnare.Order {
 	slices.SortFunc(allow, netip.Prefix.Compare)
 	order.Allow = slices.Compact(allow)
 	a.ledger.lift(order.Allow)
-	order.Bans = a.ledger.active(time.Now())
-	return order
+	return kernel.State{Order: order, Bans: a.ledger.active(time.Now())}
 }
 
 // class returns what trap a port is, and of which generation. A hit may be

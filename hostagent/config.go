@@ -7,29 +7,23 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // Backend programs the kernel.
 type Backend interface {
-	// Set makes the kernel carry out the order, and reports whether anything
-	// had to be changed. Bans in force are kept, those of the order added.
-	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
+	// Set makes the kernel hold the state, and reports whether anything had to
+	// be changed. Bans and friends that are there already are kept, those of the
+	// state added.
+	Set(ctx context.Context, state kernel.State) (changed bool, err error)
 	// Bans returns the bans in force in the kernel. Source and Until are set.
 	Bans(ctx context.Context) ([]portsnare.Ban, error)
-	// Ban shuts source out until then, also if it is shut out already.
-	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
-}
-
-// Befriender is a [Backend] that learns friends. Those of an order are added by
-// Set where they are missing.
-type Befriender interface {
+	// Ban shuts each Source out until its Until, also if it is shut out already:
+	// all of them in one transaction, or none.
+	Ban(ctx context.Context, bans []portsnare.Ban) error
 	// Friends returns the friends that the kernel knows.
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
-}
-
-// Bounded is a [Backend] that knows which memories of the kernel are full.
-type Bounded interface {
-	// Full returns their names, sorted.
+	// Full returns the names of the kernel's tables that are full, sorted.
 	Full(ctx context.Context) ([]string, error)
 }
 
@@ -50,7 +44,7 @@ type Outbox interface {
 // Sightings are what the kernel program logs.
 type Sightings interface {
 	// Run calls each with one sighting after the other until ctx ends.
-	Run(ctx context.Context, each func(portsnare.Sighting)) error
+	Run(ctx context.Context, each func(kernel.Sighting)) error
 }
 
 // Config is all that an [Agent] needs. What is not said to be optional is not.

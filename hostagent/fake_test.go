@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // fence orders what the test did before the agent's next call to a fake, for
@@ -25,7 +26,7 @@ func (f *fence) pass() { f.n.Add(1) }
 // fakeKernel is a Backend that remembers.
 type fakeKernel struct {
 	*fence
-	order   portsnare.Order
+	order   kernel.State
 	bans    map[source]time.Time
 	friends map[pair]time.Time
 	full    []string
@@ -33,7 +34,7 @@ type fakeKernel struct {
 	err     error // of Set
 }
 
-func (k *fakeKernel) Set(_ context.Context, order portsnare.Order) (bool, error) {
+func (k *fakeKernel) Set(_ context.Context, order kernel.State) (bool, error) {
 	k.pass()
 	k.sets++
 	if k.err != nil {
@@ -76,9 +77,11 @@ func (k *fakeKernel) Bans(context.Context) ([]portsnare.Ban, error) {
 	return bans, nil
 }
 
-func (k *fakeKernel) Ban(_ context.Context, s netip.Prefix, until time.Time) error {
+func (k *fakeKernel) Ban(_ context.Context, bans []portsnare.Ban) error {
 	k.pass()
-	k.bans[s] = until
+	for _, b := range bans {
+		k.bans[b.Source] = b.Until
+	}
 	return nil
 }
 
@@ -116,11 +119,11 @@ func (l *fakeLink) last(t *testing.T) portsnare.Report {
 
 // fakeSightings are Sightings made by the test.
 type fakeSightings struct {
-	seen chan portsnare.Sighting
+	seen chan kernel.Sighting
 	err  chan error
 }
 
-func (s *fakeSightings) Run(ctx context.Context, each func(portsnare.Sighting)) error {
+func (s *fakeSightings) Run(ctx context.Context, each func(kernel.Sighting)) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,7 +168,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 
 // loseEverything is what an administrator does to a kernel.
 func (k *fakeKernel) loseEverything() {
-	k.order = portsnare.Order{}
+	k.order = kernel.State{}
 	clear(k.bans)
 	clear(k.friends)
 }
@@ -177,7 +180,7 @@ func (w *world) newKernel() *fakeKernel {
 // start starts an agent, as after a boot: link and sightings are new.
 func (w *world) start() {
 	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order)}
-	w.sightings = &fakeSightings{seen: make(chan portsnare.Sighting), err: make(chan error)}
+	w.sightings = &fakeSightings{seen: make(chan kernel.Sighting), err: make(chan error)}
 	var backend Backend = w.kernel
 	if w.plain {
 		backend = struct{ Backend }{w.kernel}
@@ -212,7 +215,7 @@ func (w *world) send(order portsnare.Order) {
 
 // see has the kernel log a packet, and ban its source where it was the last.
 func (w *world) see(from, port string, ban bool) {
-	s := portsnare.Sighting{Ban: ban, Source: netip.MustParseAddr(from), Port: parsePort(port), At: time.Now()}
+	s := kernel.Sighting{Ban: ban, Source: netip.MustParseAddr(from), Port: parsePort(port), At: time.Now()}
 	if ban {
 		w.kernel.bans[portsnare.BanPrefix(s.Source)] = s.At.Add(portsnare.DefaultPolicy().BanMin)
 	}

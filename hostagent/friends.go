@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // mostFriends bounds what is saved. Friends of hidden ports are kept before those
@@ -48,8 +49,7 @@ func (f *friends) restore(known []portsnare.Friend) {
 func (f *friends) learn(known []portsnare.Friend) (news bool) {
 	for _, friend := range known {
 		p := pair{friend.Source, friend.Port}
-		valid := portsnare.CheckSource(friend.Source) == nil && friend.Port.Protocol == portsnare.TCP
-		if valid && friend.Until.After(f.until[p]) {
+		if kernel.CheckFriend(friend) == nil && friend.Until.After(f.until[p]) {
 			f.until[p], news = friend.Until.UTC(), true
 		}
 	}
@@ -102,11 +102,7 @@ func (a *Agent) rememberAtLast(ctx context.Context) {
 
 // remember asks the kernel for its friends and saves them.
 func (a *Agent) remember(ctx context.Context) {
-	backend, ok := a.config.Backend.(Befriender)
-	if !ok {
-		return
-	}
-	known, err := backend.Friends(ctx)
+	known, err := a.config.Backend.Friends(ctx)
 	if a.trouble(msgNoFriends, err); err != nil {
 		return
 	}
@@ -126,11 +122,7 @@ func (a *Agent) remember(ctx context.Context) {
 
 // measure asks which memories of the kernel are full, and logs each once.
 func (a *Agent) measure(ctx context.Context) {
-	backend, ok := a.config.Backend.(Bounded)
-	if !ok {
-		return
-	}
-	full, err := backend.Full(ctx)
+	full, err := a.config.Backend.Full(ctx)
 	if a.trouble(msgNotMeasured, err); err != nil {
 		return
 	}

@@ -83,33 +83,6 @@ func TestDamageLosesNoFriend(t *testing.T) {
 	})
 }
 
-func TestFriendsOfTheController(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.start()
-		w.send(newOrder(1))
-		order := newOrder(2)
-		friend := friendAt(1, "22/tcp")
-		order.Friends = []portsnare.Friend{{Source: friend.source, Port: friend.port, Until: time.Now().Add(time.Hour)}}
-		w.send(order)
-		if w.kernel.friends[friend].IsZero() {
-			t.Error("it is not in the kernel")
-		}
-	})
-}
-
-// TestPlainBackend: a backend need neither learn friends nor know its bounds.
-func TestPlainBackend(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.plain = true
-		w.start()
-		w.send(newOrder(1))
-		w.wait(DefaultRemember)
-		if got := w.link.last(t); got.Generation != 1 || got.Problem != "" || got.Full != nil {
-			t.Errorf("report: %+v", got)
-		}
-	})
-}
-
 func TestFriendsAreBounded(t *testing.T) {
 	var f friends
 	f.restore(nil)

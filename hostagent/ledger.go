@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 type source = netip.Prefix
@@ -40,7 +41,7 @@ func (l *ledger) keep(ban portsnare.Ban) bool {
 
 // lift forgets the bans of sources that are allowed.
 func (l *ledger) lift(allow []netip.Prefix) {
-	maps.DeleteFunc(l.bans, func(s source, _ portsnare.Ban) bool { return portsnare.Covered(s, allow) })
+	maps.DeleteFunc(l.bans, func(s source, _ portsnare.Ban) bool { return kernel.Covered(s, allow) })
 }
 
 // shrink forgets the tenth of the bans that end first.

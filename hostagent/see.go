@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // see tells of a hit and, where it was the last, of the ban.
-func (a *Agent) see(ctx context.Context, s portsnare.Sighting) {
+func (a *Agent) see(ctx context.Context, s kernel.Sighting) {
 	class, generation := a.class(s.Port)
 	hit := portsnare.Hit{Host: a.config.Host, Source: s.Source, Port: s.Port, Class: class, Generation: generation, At: s.At.UTC()}
 	a.config.Link.Hit(hit)
@@ -29,7 +30,7 @@ func (a *Agent) note(ctx context.Context, ban portsnare.Ban) {
 	ban.Hits = a.trails.since(ban.Source, ban.Since.Add(-policy.Window), policy.Strikes)
 	a.keep([]portsnare.Ban{ban})
 	if ban.Count > 1 {
-		if err := a.config.Backend.Ban(ctx, ban.Source, ban.Until); err != nil {
+		if err := a.config.Backend.Ban(ctx, []portsnare.Ban{ban}); err != nil {
 			a.config.Logger.Error(msgNotProlonged, keySource, ban.Source, keyError, err) // arm tries again
 		}
 	}

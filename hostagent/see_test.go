@@ -151,27 +151,6 @@ func TestBanFoundInTheKernel(t *testing.T) {
 	})
 }
 
-func TestBansOfTheController(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.start()
-		order := newOrder(1)
-		source := netip.MustParsePrefix("198.51.100.7/32")
-		order.Bans = []portsnare.Ban{{Host: "web-2", Source: source, Until: time.Now().Add(time.Hour), Count: 1}}
-		w.send(order)
-		w.wait(time.Minute)
-		if _, ok := w.kernel.bans[source]; !ok {
-			t.Error("it is not in the kernel")
-		}
-		if len(w.link.bans) != 0 {
-			t.Errorf("it is told as one of our own: %v", w.link.bans)
-		}
-		saved, err := LoadBans(w.dir)
-		if err != nil || len(saved) != 1 {
-			t.Errorf("saved bans: %v, %v", saved, err)
-		}
-	})
-}
-
 func TestAllowLiftsABan(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.start()

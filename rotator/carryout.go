@@ -22,7 +22,7 @@ func (r *Rotator) carryOut(ctx context.Context, s *state) error {
 	}
 	for s.Pending.Step < len(steps) {
 		step := steps[s.Pending.Step]
-		if err := saveState(ctx, r.store, r.group.Name, *s); err != nil {
+		if err := saveState(ctx, r.store, r.group.Name, s); err != nil {
 			return r.failed(err)
 		}
 		r.log.Info(msgStep, keyGeneration, s.Pending.To.Generation, keyStep, step.Kind, keyIndex, s.Pending.Step)
@@ -32,7 +32,7 @@ func (r *Rotator) carryOut(ctx context.Context, s *state) error {
 		s.Pending.Step++
 	}
 	s.Current, s.Pending, s.RotatedAt = s.Pending.To, nil, time.Now()
-	if err := saveState(ctx, r.store, r.group.Name, *s); err != nil {
+	if err := saveState(ctx, r.store, r.group.Name, s); err != nil {
 		return r.failed(err)
 	}
 	r.log.Info(msgRotated, keyGeneration, s.Current.Generation, keyTook, time.Since(began))

@@ -26,6 +26,7 @@ type world struct {
 	rules []portsnare.Rule
 	armed map[string]portsnare.Order // what each host has in its kernel
 	disk  map[string][]byte
+	saves uint64 // the revision of what was put last
 	dead  map[string]bool // hosts that do not answer
 
 	limits portsnare.Limits
@@ -178,7 +179,7 @@ func (w *world) Report(host string) (portsnare.Report, bool) {
 }
 
 // Get implements Store.
-func (w *world) Get(_ context.Context, key string) (value []byte, err error) {
+func (w *world) Get(_ context.Context, key string) (value []byte, revision uint64, err error) {
 	err = w.call("get", func() error {
 		var ok bool
 		if value, ok = w.disk[key]; !ok {
@@ -186,12 +187,20 @@ func (w *world) Get(_ context.Context, key string) (value []byte, err error) {
 		}
 		return nil
 	})
-	return value, err
+	return value, w.saves, err
 }
 
 // Put implements Store.
-func (w *world) Put(_ context.Context, key string, value []byte) error {
-	return w.call("put", func() error { w.disk[key] = slices.Clone(value); return nil })
+func (w *world) Put(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	err := w.call("put", func() error {
+		if _, stands := w.disk[key]; stands != (revision > 0) || stands && revision != w.saves {
+			return &portsnare.Error{Kind: portsnare.Conflict, Op: "put", Subject: key}
+		}
+		w.saves++
+		w.disk[key] = slices.Clone(value)
+		return nil
+	})
+	return w.saves, err
 }
 
 func testGroup() Group {

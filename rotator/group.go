@@ -36,9 +36,13 @@ type Fleet interface {
 
 // Store keeps small values, durably from the moment that Put returns.
 type Store interface {
-	// Get returns an error of kind NotFound where nothing was put.
-	Get(ctx context.Context, key string) ([]byte, error)
-	Put(ctx context.Context, key string, value []byte) error
+	// Get returns the value last put under key, and its revision, which is never
+	// 0. It returns an error of kind NotFound where nothing was put.
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Put replaces the value of that revision, 0 where there is to be none, and
+	// returns the new revision. Where another value stands there by now it
+	// returns an error of kind Conflict, and changes nothing.
+	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 }
 
 // OnMissing says what a rotation does about a host that does not report.

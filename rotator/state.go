@@ -22,6 +22,8 @@ type state struct {
 	RotatedAt time.Time         `json:"rotated_at"` // when Current was complete
 	Protected portsnare.PortSet `json:"protected"`  // as of the last draw
 	Retired   []retired         `json:"retired,omitempty"`
+
+	revision uint64 // of the store, when this was loaded or saved last
 }
 
 // rotation is a rotation on its way from state.Current.
@@ -60,7 +62,7 @@ func stateKey(group string) string { return "group." + group }
 
 func loadState(ctx context.Context, store Store, group string) (state, error) {
 	var s state
-	text, err := store.Get(ctx, stateKey(group))
+	text, revision, err := store.Get(ctx, stateKey(group))
 	if errors.Is(err, portsnare.NotFound) {
 		return s, nil
 	}
@@ -70,13 +72,19 @@ func loadState(ctx context.Context, store Store, group string) (state, error) {
 	if err != nil {
 		return s, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "load state of group", Subject: group, Err: err}
 	}
+	s.revision = revision
 	return s, nil
 }
 
-func saveState(ctx context.Context, store Store, group string, s state) error {
+// saveState replaces the state that was loaded or saved last. If somebody else has
+// replaced it meanwhile, the error is of kind Conflict.
+func saveState(ctx context.Context, store Store, group string, s *state) error {
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = store.Put(ctx, stateKey(group), text)
+		var revision uint64
+		if revision, err = store.Put(ctx, stateKey(group), text, s.revision); err == nil {
+			s.revision = revision
+		}
 	}
 	if err != nil {
 		return &portsnare.Error{Kind: portsnare.KindOf(err), Op: "save state of group", Subject: group, Err: err}

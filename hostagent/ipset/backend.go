@@ -12,6 +12,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/host"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -78,7 +79,7 @@ func (b *Backend) Check(ctx context.Context) error {
 //
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
 // contradicts itself.
-func (b *Backend) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
+func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, err error) {
 	if err := order.Validate(); err != nil {
 		return false, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // Bans returns the sources that are shut out now, whoever banned them: the
@@ -41,10 +42,20 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 	return dropped, nil
 }
 
-// Ban shuts source out until then, whatever stood there: it prolongs a ban as
-// well as it shortens one. Neither a time that is past nor an allowed source
-// changes anything. The source must be as [portsnare.BanPrefix] makes it, else the error is [portsnare.Invalid].
-func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
+// Ban shuts each Source out until its Until, whatever stood there: it prolongs
+// a ban as well as it shortens one. Neither a time that is past nor an allowed
+// source changes anything. A source must be as [portsnare.BanPrefix] makes it,
+// else the error is [portsnare.Invalid].
+func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
+	for _, one := range bans {
+		if err := b.ban(ctx, one.Source, one.Until); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) ban(ctx context.Context, source netip.Prefix, until time.Time) error {
 	if err := portsnare.CheckSource(source); err != nil {
 		return fmt.Errorf("ban: %w", err)
 	}
@@ -58,7 +69,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 		return err
 	}
 	now := b.opts.Now()
-	if !until.After(now) || portsnare.Covered(source, have.allowed(familyOf(source.Addr()))) {
+	if !until.After(now) || kernel.Covered(source, have.allowed(familyOf(source.Addr()))) {
 		return nil
 	}
 	bans := familyOf(source.Addr()).bans()

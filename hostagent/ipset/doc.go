@@ -1,6 +1,6 @@
 // Package ipset shuts scanners out with ipset, iptables and ip6tables, the nft
 // or the legacy variant, whichever the host has. It carries out a
-// [portsnare.Order] and keeps nothing to itself: what is in force stands in the
+// [kernel.State] and keeps nothing to itself: what is in force stands in the
 // kernel, is read back, and survives the agent.
 //
 // # The kernel program

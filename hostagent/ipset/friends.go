@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // friend is what makes a [portsnare.Friend] one, without the time.
@@ -80,7 +81,7 @@ func (p program) befriend(have state, now time.Time, l *lines) {
 		if room <= 0 || public && crowdRoom <= 0 {
 			continue
 		}
-		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(portsnare.HeldUntil(f.Until, now)) {
+		if f.Until.After(now) && have.friends[friend{f.Source, f.Port}].Add(precision).Before(kernel.HeldUntil(f.Until, now)) {
 			room--
 			l.addf("%s", friendLine(friends, f, now))
 			if public {

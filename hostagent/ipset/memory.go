@@ -9,6 +9,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/host"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // memory is what the backend knows of the kernel without looking again: it saves
@@ -72,8 +73,8 @@ func (m *memory) keep(p program) {
 // way from another program. Bans and friends are added, and never taken away.
 func (p program) differsInPorts(other program) bool {
 	return reflect.DeepEqual(p.tables, other.tables) && slices.Equal(p.allow, other.allow) &&
-		(len(p.bans) == 0 || portsnare.SameBans(p.bans, other.bans)) &&
-		(len(p.friends) == 0 || portsnare.SameFriends(p.friends, other.friends))
+		(len(p.bans) == 0 || kernel.SameBans(p.bans, other.bans)) &&
+		(len(p.friends) == 0 || kernel.SameFriends(p.friends, other.friends))
 }
 
 // recalled returns the sets as they stand once the program is carried out.

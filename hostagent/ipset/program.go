@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -126,7 +127,7 @@ type program struct {
 
 // render says what an order means in the language of the kernel, on a host that
 // forwards packets of some families.
-func render(o portsnare.Order, opts Options, forwards [len(families)]bool) program {
+func render(o kernel.State, opts Options, forwards [len(families)]bool) program {
 	p := program{allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends, public: o.Public}
 	p.sets = portSets(o)
 	for i, f := range families {
@@ -136,7 +137,7 @@ func render(o portsnare.Order, opts Options, forwards [len(families)]bool) progr
 	return p
 }
 
-func portSets(o portsnare.Order) []set {
+func portSets(o kernel.State) []set {
 	ports := func(name string, how change, all portsnare.PortSet, protocol portsnare.Protocol) set {
 		return set{name, "bitmap:port range 0-65535", how, content{ports: localports.Numbers(all.Of(protocol))}}
 	}

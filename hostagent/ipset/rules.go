@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // The chains. Every chain of ours begins with the first name.
@@ -79,7 +80,7 @@ func in(set, by string) string    { return "-m set --match-set " + set + " " + b
 func notIn(set, by string) string { return "-m set ! --match-set " + set + " " + by }
 
 // tables returns the family's rules.
-func (f family) tables(o portsnare.Order, opts Options, forwards bool) []table {
+func (f family) tables(o kernel.State, opts Options, forwards bool) []table {
 	r := rules{
 		family: f, policy: o.Policy, alarm: o.Alarm, hiddenPorts: o.Hidden(),
 		cloud: o.CloudFirewall, forwards: forwards, group: opts.LogGroup,
@@ -112,7 +113,7 @@ func (r rules) raw() table {
 		{chainFirst, r.first()},
 		{chainBan, []string{
 			add(r.set("ban"), "src", r.policy.BanMin),
-			in(r.set("ban"), "src") + " ! --update-counters " + r.log(portsnare.LogBan),
+			in(r.set("ban"), "src") + " ! --update-counters " + r.log(kernel.LogBan),
 			"-j DROP",
 		}},
 	}, r.hidden())}
@@ -202,7 +203,7 @@ func (r rules) count(fire []string, alone ...string) []string {
 		return append(append(rules, fire...), "-g "+chainFirst)
 	}
 	rules = append(rules, notIn(r.slot(1), "src")+" -g "+chainFirst)
-	rules = append(append(rules, fire...), logRate+" "+r.log(portsnare.LogHit))
+	rules = append(append(rules, fire...), logRate+" "+r.log(kernel.LogHit))
 	for i := r.policy.Strikes - 1; i > 1; i-- {
 		rules = append(rules, r.filled(i-1)+notIn(r.slot(i), "src")+" "+add(r.slot(i), "src", r.policy.Window))
 	}
@@ -211,7 +212,7 @@ func (r rules) count(fire []string, alone ...string) []string {
 
 // first adds the strike of a source that has none in the first slot.
 func (r rules) first() []string {
-	return []string{logRate + " " + r.log(portsnare.LogHit), add(r.slot(1), "src", r.policy.Window), "-j DROP"}
+	return []string{logRate + " " + r.log(kernel.LogHit), add(r.slot(1), "src", r.policy.Window), "-j DROP"}
 }
 
 // fire leads a source with a strike in every slot to its ban, except on bait and

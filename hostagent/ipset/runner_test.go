@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/kerneltest"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
@@ -88,7 +88,7 @@ func TestRotationIsQuick(t *testing.T) {
 	first, second := sample(t), sample(t)
 	second.Traps.Secret = portSet(t, "9000-9009/tcp")
 	err := netlab.New(t).Namespace("server").Do(func() error {
-		for _, order := range []portsnare.Order{second, first, first, second} {
+		for _, order := range []kernel.State{second, first, first, second} {
 			ran.programs = nil
 			if _, err := b.Set(t.Context(), order); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // fresh ends the name of a set that is filled to be swapped with another.
@@ -133,7 +134,7 @@ func (s set) shrink(have content, l *lines) {
 // first and no more than there is room for, and lifts those of allowed sources.
 func (p program) ban(have state, now time.Time, l *lines) {
 	for _, source := range slices.SortedFunc(maps.Keys(have.bans), netip.Prefix.Compare) {
-		if portsnare.Covered(source, p.allow) {
+		if kernel.Covered(source, p.allow) {
 			l.addf("del %s %s", familyOf(source.Addr()).set("ban"), source.Addr())
 		}
 	}
@@ -145,7 +146,7 @@ func (p program) ban(have state, now time.Time, l *lines) {
 		if room <= 0 {
 			return
 		}
-		if b.Until.After(now) && !portsnare.Covered(b.Source, p.allow) && !have.bannedUntil(b.Source, portsnare.HeldUntil(b.Until, now)) {
+		if b.Until.After(now) && !kernel.Covered(b.Source, p.allow) && !have.bannedUntil(b.Source, kernel.HeldUntil(b.Until, now)) {
 			l.addf("%s", banLine(b.Source, b.Until, now))
 			room--
 		}

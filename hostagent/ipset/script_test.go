@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -43,8 +44,8 @@ func port(t testing.TB, s string) portsnare.Port {
 var alone, router = [len(families)]bool{}, [len(families)]bool{true, true}
 
 // sample is an order with something of everything.
-func sample(t testing.TB) portsnare.Order {
-	return portsnare.Order{
+func sample(t testing.TB) kernel.State {
+	return kernel.State{Order: portsnare.Order{
 		Host: "web-1", Group: "web", Generation: 7,
 		Traps: portsnare.Traps{
 			Neighbours: portSet(t, "20-21/tcp,24/tcp"),
@@ -60,6 +61,7 @@ func sample(t testing.TB) portsnare.Order {
 			netip.MustParsePrefix("::ffff:192.0.2.128/121"),
 			netip.MustParsePrefix("2001:db8:a::7/48"),
 		},
+	},
 		Bans: []portsnare.Ban{
 			{Source: netip.MustParsePrefix("198.51.100.7/32"), Until: noon.Add(90 * time.Second)},
 			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Until: noon.Add(time.Hour)},
@@ -112,7 +114,7 @@ func (p program) after(have state) state {
 		}
 	}
 	for _, b := range p.bans {
-		if b.Until.After(noon) && !portsnare.Covered(b.Source, p.allow) {
+		if b.Until.After(noon) && !kernel.Covered(b.Source, p.allow) {
 			next.bans[b.Source] = ban{until: b.Until}
 		}
 	}
@@ -136,22 +138,22 @@ func TestScripts(t *testing.T) {
 	}
 	second.Protected, second.Public = portSet(t, "22/tcp,24/tcp,443/udp"), portsnare.PortSet{}
 	second.Allow = first.Allow[:2]
-	strikes := func(k int, cloud bool) portsnare.Order {
+	strikes := func(k int, cloud bool) kernel.State {
 		o := sample(t)
 		o.Policy.Strikes, o.CloudFirewall = k, cloud
 		return o
 	}
-	guarded := func(alarm bool) portsnare.Order {
+	guarded := func(alarm bool) kernel.State {
 		o := sample(t)
 		o.Alarm, o.Policy.Delay = alarm, !alarm
 		return o
 	}
-	armed := func(o portsnare.Order) state { return render(o, opts, alone).after(bare()) }
+	armed := func(o kernel.State) state { return render(o, opts, alone).after(bare()) }
 
 	tests := []struct {
 		name string
 		have state
-		want portsnare.Order
+		want kernel.State
 		host [len(families)]bool
 	}{
 		{"first", bare(), first, alone},

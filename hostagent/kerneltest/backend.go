@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
 // Backend is what the suite asks of a kernel backend.
 type Backend interface {
 	Check(ctx context.Context) error
-	Set(ctx context.Context, order portsnare.Order) (changed bool, err error)
-	Ban(ctx context.Context, source netip.Prefix, until time.Time) error
+	Set(ctx context.Context, order kernel.State) (changed bool, err error)
+	Ban(ctx context.Context, bans []portsnare.Ban) error
 	Bans(ctx context.Context) ([]portsnare.Ban, error)
 	Dropped(ctx context.Context) (map[netip.Prefix]uint64, error)
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
@@ -37,6 +38,11 @@ const (
 	legacyMark = "1"
 )
 
+// ban is one ban, for [Backend].Ban.
+func ban(source netip.Prefix, until time.Time) []portsnare.Ban {
+	return []portsnare.Ban{{Source: source, Until: until}}
+}
+
 // mark makes the server a host of its variant of iptables.
 func (v variant) mark(server *netlab.Namespace) error {
 	if v.iptables != "legacy" {
@@ -50,8 +56,8 @@ func (v variant) mark(server *netlab.Namespace) error {
 type noDefence struct{}
 
 func (noDefence) Check(context.Context) error                              { return nil }
-func (noDefence) Set(context.Context, portsnare.Order) (bool, error)       { return false, nil }
-func (noDefence) Ban(context.Context, netip.Prefix, time.Time) error       { return nil }
+func (noDefence) Set(context.Context, kernel.State) (bool, error)          { return false, nil }
+func (noDefence) Ban(context.Context, []portsnare.Ban) error               { return nil }
 func (noDefence) Friends(context.Context) ([]portsnare.Friend, error)      { return nil, nil }
 func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)            { return nil, nil }
 func (noDefence) Dropped(context.Context) (map[netip.Prefix]uint64, error) { return nil, nil }

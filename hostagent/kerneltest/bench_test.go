@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -266,7 +267,7 @@ func BenchmarkRotate(b *testing.B) {
 		for _, v := range defences {
 			b.Run(fmt.Sprintf("%d traps/%s", traps, strings.ReplaceAll(v.name, ", ", "-")), func(b *testing.B) {
 				l := newLane(b, rival{variant: v, arm: func(*world) {}}, load{})
-				orders := [2]portsnare.Order{l.order(), l.order()}
+				orders := [2]kernel.State{l.order(), l.order()}
 				for i := range orders {
 					orders[i].Generation += portsnare.Generation(i)
 					orders[i].Traps = portsnare.Traps{Secret: every(6, 3*i, traps)}

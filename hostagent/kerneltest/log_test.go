@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -21,7 +22,7 @@ func TestLog(t *testing.T) {
 		w.syn(source, 1001, 1001, 2001)
 		w.send(netlab.Packet{Proto: netlab.UDP, Src: source, DstPort: 1001})
 		w.syn(source, 1001, 2001, 1002, 1003) // the last after the ban
-		want := []portsnare.Sighting{
+		want := []kernel.Sighting{
 			{Source: source, Port: portsnare.Port{Protocol: portsnare.TCP, Number: 1001}},
 			{Source: source, Port: portsnare.Port{Protocol: portsnare.TCP, Number: 2001}},
 			{Source: source, Port: portsnare.Port{Protocol: portsnare.UDP, Number: 1001}},
@@ -77,7 +78,7 @@ func TestDropped(t *testing.T) {
 		w.wantBanned(source, true) // one SYN more
 		w.wantDropped(source, 3)
 		w.do(func(ctx context.Context) error {
-			return w.b.Ban(ctx, portsnare.BanPrefix(source), time.Now().Add(time.Hour))
+			return w.b.Ban(ctx, ban(portsnare.BanPrefix(source), time.Now().Add(time.Hour)))
 		})
 		w.wantDropped(source, 3)
 		w.record("Log", "packets of a banned source", "counted, also when the ban is prolonged")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 	"github.com/portsnare/portsnare/hostagent/nflog"
 )
@@ -21,7 +22,7 @@ const logGroup = 5709
 // logbook holds what the kernel program has logged.
 type logbook struct {
 	mu   sync.Mutex
-	seen []portsnare.Sighting
+	seen []kernel.Sighting
 }
 
 // newLogbook reads what is logged on the server until the test ends.
@@ -50,14 +51,14 @@ func (w *world) newLogbook() *logbook {
 	return book
 }
 
-func (b *logbook) add(s portsnare.Sighting) {
+func (b *logbook) add(s kernel.Sighting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seen = append(b.seen, s)
 }
 
 // of returns what was logged of a source so far, oldest first.
-func (b *logbook) of(source netip.Addr) (found []portsnare.Sighting) {
+func (b *logbook) of(source netip.Addr) (found []kernel.Sighting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.seen {
@@ -77,7 +78,7 @@ func (b *logbook) len() int {
 
 // hits returns what the kernel has logged of a source: everything up to now,
 // because a hit that is sent now is logged behind it.
-func (w *world) hits(source netip.Addr) []portsnare.Sighting {
+func (w *world) hits(source netip.Addr) []kernel.Sighting {
 	w.t.Helper()
 	if _, none := w.b.(noDefence); none {
 		return nil
@@ -101,5 +102,5 @@ func (w *world) mark() netip.Addr {
 // banHit returns which of a source's hits had it banned, from 1; 0 for none.
 func (w *world) banHit(source netip.Addr) int {
 	w.t.Helper()
-	return 1 + slices.IndexFunc(w.hits(source), func(s portsnare.Sighting) bool { return s.Ban })
+	return 1 + slices.IndexFunc(w.hits(source), func(s kernel.Sighting) bool { return s.Ban })
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // TestInvalid: what the kernel cannot hold in the form in which it came is
@@ -25,16 +26,16 @@ func TestInvalid(t *testing.T) {
 	one := portsnare.Friend{Source: netip.MustParsePrefix("198.51.100.7/32"), Port: portsnare.Port{Protocol: portsnare.TCP, Number: hiddenPort}, Until: hour}
 	orders := []struct {
 		name  string
-		spoil func(*portsnare.Order)
+		spoil func(*kernel.State)
 	}{
-		{"a ban of a /24", func(o *portsnare.Order) { o.Bans = []portsnare.Ban{{Source: wide, Until: hour}} }},
-		{"a friend that is a /24", func(o *portsnare.Order) { one := one; one.Source = wide; o.Friends = []portsnare.Friend{one} }},
-		{"a friend by UDP", func(o *portsnare.Order) {
+		{"a ban of a /24", func(o *kernel.State) { o.Bans = []portsnare.Ban{{Source: wide, Until: hour}} }},
+		{"a friend that is a /24", func(o *kernel.State) { one := one; one.Source = wide; o.Friends = []portsnare.Friend{one} }},
+		{"a friend by UDP", func(o *kernel.State) {
 			one := one
 			one.Port.Protocol = portsnare.UDP
 			o.Friends = []portsnare.Friend{one}
 		}},
-		{"nine strikes", func(o *portsnare.Order) { o.Policy.Strikes = portsnare.MaxStrikes + 1 }},
+		{"nine strikes", func(o *kernel.State) { o.Policy.Strikes = portsnare.MaxStrikes + 1 }},
 	}
 	forEach(t, defences, func(t *testing.T, w *world) {
 		before := w.snapshot()
@@ -48,7 +49,7 @@ func TestInvalid(t *testing.T) {
 		}
 		for _, source := range []netip.Prefix{wide, {}, netip.MustParsePrefix("2001:db8:51:7::1/128")} {
 			w.wantRefused("ban of "+source.String(), w.attempt(func(ctx context.Context) error {
-				return w.b.Ban(ctx, source, hour)
+				return w.b.Ban(ctx, ban(source, hour))
 			}), portsnare.Invalid, "", "")
 		}
 		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
@@ -118,7 +119,7 @@ func (w *world) refusals() map[string]error {
 	w.do(func(ctx context.Context) error {
 		errs["Check"] = w.b.Check(ctx)
 		_, errs["Set"] = w.b.Set(ctx, order)
-		errs["Ban"] = w.b.Ban(ctx, portsnare.BanPrefix(w.stranger(0)), time.Now().Add(time.Hour))
+		errs["Ban"] = w.b.Ban(ctx, ban(portsnare.BanPrefix(w.stranger(0)), time.Now().Add(time.Hour)))
 		_, errs["Bans"] = w.b.Bans(ctx)
 		_, errs["Dropped"] = w.b.Dropped(ctx)
 		_, errs["Friends"] = w.b.Friends(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -37,7 +38,7 @@ func TestRestart(t *testing.T) {
 // everything is an order with something of all that an order can have: bans and
 // friends that are over, that are allowed, that last longer than the kernel
 // counts.
-func (w *world) everything() portsnare.Order {
+func (w *world) everything() kernel.State {
 	order, now := w.order(), time.Now()
 	order.Allow = []netip.Prefix{
 		netip.MustParsePrefix("203.0.113.1/32"),
@@ -64,14 +65,14 @@ func TestSecondSet(t *testing.T) {
 	all := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("192.0.2.1/32")}
 	changes := []struct {
 		name string
-		make func(*portsnare.Order)
+		make func(*kernel.State)
 	}{
-		{"everything", func(*portsnare.Order) {}},
-		{"alarm", func(o *portsnare.Order) { o.Alarm = true }},
-		{"delay", func(o *portsnare.Order) { o.Policy.Delay = true }},
-		{"no cloud firewall", func(o *portsnare.Order) { o.CloudFirewall = false }},
-		{"one strike", func(o *portsnare.Order) { o.Policy.Strikes = 1 }},
-		{"all allowed", func(o *portsnare.Order) { o.Allow = all }},
+		{"everything", func(*kernel.State) {}},
+		{"alarm", func(o *kernel.State) { o.Alarm = true }},
+		{"delay", func(o *kernel.State) { o.Policy.Delay = true }},
+		{"no cloud firewall", func(o *kernel.State) { o.CloudFirewall = false }},
+		{"one strike", func(o *kernel.State) { o.Policy.Strikes = 1 }},
+		{"all allowed", func(o *kernel.State) { o.Allow = all }},
 	}
 	forEach(t, defences, func(t *testing.T, w *world) {
 		everything := w.everything() // till the same moments in all
@@ -129,7 +130,7 @@ func TestReboot(t *testing.T) {
 		banned, longer := w.source(), w.source()
 		w.syn(banned, 1001, 1002, 1003)
 		until := time.Now().Add(5 * time.Hour)
-		w.do(func(ctx context.Context) error { return w.b.Ban(ctx, portsnare.BanPrefix(longer), until) })
+		w.do(func(ctx context.Context) error { return w.b.Ban(ctx, ban(portsnare.BanPrefix(longer), until)) })
 		before := w.bans()
 		order.Bans = w.savedBans()
 

@@ -197,7 +197,7 @@ func TestBan(t *testing.T) {
 		source := w.source()
 		prefix := portsnare.BanPrefix(source)
 		ban := func(left time.Duration) {
-			w.do(func(ctx context.Context) error { return w.b.Ban(ctx, prefix, time.Now().Add(left)) })
+			w.do(func(ctx context.Context) error { return w.b.Ban(ctx, ban(prefix, time.Now().Add(left))) })
 		}
 		wantLeft := func(want time.Duration) {
 			t.Helper()
@@ -232,7 +232,7 @@ func TestBanOfAnAllowedSource(t *testing.T) {
 		order.Allow = []netip.Prefix{portsnare.BanPrefix(source)}
 		w.set(order)
 		w.do(func(ctx context.Context) error {
-			return w.b.Ban(ctx, portsnare.BanPrefix(source), time.Now().Add(time.Hour))
+			return w.b.Ban(ctx, ban(portsnare.BanPrefix(source), time.Now().Add(time.Hour)))
 		})
 		w.wantBanned(source, false)
 	})

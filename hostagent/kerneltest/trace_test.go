@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // TestFlush: beside the rules and sets of others scanners are caught, theirs
@@ -150,7 +151,7 @@ func TestRepair(t *testing.T) {
 	})
 }
 
-func (w *world) repair(d damage, order portsnare.Order, want map[string]string) {
+func (w *world) repair(d damage, order kernel.State, want map[string]string) {
 	w.t.Helper()
 	w.suffer(d)
 	if !w.set(order) {

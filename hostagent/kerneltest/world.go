@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -146,8 +147,8 @@ const (
 )
 
 // order has traps on all of these, three strikes in an hour.
-func (w *world) order() portsnare.Order {
-	return portsnare.Order{
+func (w *world) order() kernel.State {
+	return kernel.State{Order: portsnare.Order{
 		Host: "server", Group: "lab", Generation: 1,
 		Traps: portsnare.Traps{
 			Secret:     w.ports(popular + "," + far + "," + trapsUDP),
@@ -158,7 +159,7 @@ func (w *world) order() portsnare.Order {
 		Public:        w.ports(portText(publicPort)),
 		Policy:        portsnare.Policy{Strikes: 3, Window: time.Hour, BanMin: 10 * time.Minute, BanMax: 24 * time.Hour},
 		CloudFirewall: true,
-	}
+	}}
 }
 
 func portText(port uint16) string { return strconv.Itoa(int(port)) + "/tcp" }
@@ -170,7 +171,7 @@ func (w *world) ports(text string) portsnare.PortSet {
 	return ports
 }
 
-func (w *world) set(order portsnare.Order) (changed bool) {
+func (w *world) set(order kernel.State) (changed bool) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) (err error) {
 		changed, err = w.b.Set(ctx, order)

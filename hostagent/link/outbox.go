@@ -103,12 +103,12 @@ func (l *Link) sendBatch(ctx context.Context, nc *nats.Conn, b batch) error {
 		}
 	}
 	for _, ban := range b.bans {
-		if err := publish(nc, portsnare.BanSubject(host), ban); err != nil {
+		if err := publish(nc, portsnare.BansSubject(host), ban); err != nil {
 			return err
 		}
 	}
 	for _, hit := range b.hits {
-		if err := publish(nc, portsnare.HitSubject(host), hit); err != nil {
+		if err := publish(nc, portsnare.HitsSubject(host), hit); err != nil {
 			return err
 		}
 	}

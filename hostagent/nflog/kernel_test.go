@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -37,9 +38,9 @@ func server(t *testing.T) *netlab.Topology {
 		cmd := top.Server.Command(t.Context(), tool)
 		log := " -j NFLOG --nflog-group " + strconv.Itoa(group) + " --nflog-size 128 --nflog-prefix "
 		cmd.Stdin = strings.NewReader("*raw\n" +
-			"-A PREROUTING -p tcp --dport 7" + log + strconv.Quote(portsnare.LogBan) + "\n" +
-			"-A PREROUTING -p tcp ! --dport 7" + log + strconv.Quote(portsnare.LogHit) + "\n" +
-			"-A PREROUTING -p udp" + log + strconv.Quote(portsnare.LogHit) + "\n" +
+			"-A PREROUTING -p tcp --dport 7" + log + strconv.Quote(kernel.LogBan) + "\n" +
+			"-A PREROUTING -p tcp ! --dport 7" + log + strconv.Quote(kernel.LogHit) + "\n" +
+			"-A PREROUTING -p udp" + log + strconv.Quote(kernel.LogHit) + "\n" +
 			"-A PREROUTING -p tcp --dport 9" + log + "\"of somebody else\"\n" +
 			"-A PREROUTING -p tcp -j DROP\nCOMMIT\n")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -51,7 +52,7 @@ func server(t *testing.T) *netlab.Topology {
 
 // start runs a reader on the server until the function it returns is called,
 // which returns the error of Run.
-func start(t *testing.T, top *netlab.Topology, r *Reader, each func(portsnare.Sighting)) (stop func() error) {
+func start(t *testing.T, top *netlab.Topology, r *Reader, each func(kernel.Sighting)) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -84,8 +85,8 @@ func bound(t *testing.T, top *netlab.Topology) bool {
 
 func TestSightings(t *testing.T) {
 	top := server(t)
-	seen := make(chan portsnare.Sighting, 100)
-	stop := start(t, top, New(Options{Group: group, Now: func() time.Time { return noon }}), func(s portsnare.Sighting) { seen <- s })
+	seen := make(chan kernel.Sighting, 100)
+	stop := start(t, top, New(Options{Group: group, Now: func() time.Time { return noon }}), func(s kernel.Sighting) { seen <- s })
 
 	from4, from6 := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8:51:5::7")
 	to := func(p netlab.Packet, from netip.Addr) netlab.Packet {
@@ -95,18 +96,18 @@ func TestSightings(t *testing.T) {
 		}
 		return p
 	}
-	var want []portsnare.Sighting
+	var want []kernel.Sighting
 	for _, from := range []netip.Addr{from4, from6} {
 		for _, port := range []uint16{8000, 65535, 7, 9} {
 			if err := top.Scanner.Send(to(netlab.Packet{DstPort: port, Flags: netlab.SYN}, from)); err != nil {
 				t.Fatal(err)
 			}
-			want = append(want, portsnare.Sighting{Ban: port == 7, Source: from, Port: portsnare.Port{Protocol: portsnare.TCP, Number: port}, At: noon})
+			want = append(want, kernel.Sighting{Ban: port == 7, Source: from, Port: portsnare.Port{Protocol: portsnare.TCP, Number: port}, At: noon})
 		}
 		if err := top.Scanner.Send(to(netlab.Packet{Proto: netlab.UDP, DstPort: 53}, from)); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, portsnare.Sighting{Source: from, Port: portsnare.Port{Protocol: portsnare.UDP, Number: 53}, At: noon})
+		want = append(want, kernel.Sighting{Source: from, Port: portsnare.Port{Protocol: portsnare.UDP, Number: 53}, At: noon})
 	}
 	for _, w := range want {
 		if diff := cmp.Diff(w, <-seen, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -128,7 +129,7 @@ func TestOverrun(t *testing.T) {
 	hold, last := make(chan struct{}), make(chan struct{}, 1)
 	var log bytes.Buffer
 	r := New(Options{Group: group, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	stop := start(t, top, r, func(s portsnare.Sighting) {
+	stop := start(t, top, r, func(s kernel.Sighting) {
 		<-hold
 		got.Add(1)
 		if s.Port.Number == 2 {
@@ -180,10 +181,10 @@ func TestOverrun(t *testing.T) {
 
 func TestGroupTaken(t *testing.T) {
 	top := server(t)
-	stop := start(t, top, New(Options{Group: group}), func(portsnare.Sighting) {})
+	stop := start(t, top, New(Options{Group: group}), func(kernel.Sighting) {})
 	defer stop()
 	err := top.Server.Do(func() error {
-		return New(Options{Group: group}).Run(t.Context(), func(portsnare.Sighting) {})
+		return New(Options{Group: group}).Run(t.Context(), func(kernel.Sighting) {})
 	})
 	if !errors.Is(err, portsnare.Conflict) || portsnare.HintOf(err) == "" {
 		t.Errorf("second reader: %v, want a conflict and a hint", err)
@@ -200,7 +201,7 @@ func TestMissingPrivilege(t *testing.T) {
 		if err := unix.Capset(&header, &none[0]); err != nil {
 			t.Error(err)
 		}
-		done <- New(Options{Group: group}).Run(t.Context(), func(portsnare.Sighting) {})
+		done <- New(Options{Group: group}).Run(t.Context(), func(kernel.Sighting) {})
 	}()
 	if err := <-done; !errors.Is(err, portsnare.Denied) || !strings.Contains(portsnare.HintOf(err), "CAP_NET_ADMIN") {
 		t.Errorf("Run: %v (%s), want denied and a hint", err, portsnare.HintOf(err))

@@ -7,7 +7,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // The messages of nfnetlink_log and their attributes. All numbers in them are
@@ -85,8 +85,8 @@ func decode(data []byte) (e entry, ok bool) {
 			e.packet = attributes.Bytes()
 		case packetPrefix:
 			prefix := strings.TrimRight(attributes.String(), "\x00")
-			e.ban = prefix == portsnare.LogBan
-			e.ours = e.ban || prefix == portsnare.LogHit
+			e.ban = prefix == kernel.LogBan
+			e.ours = e.ban || prefix == kernel.LogHit
 		case packetNumber:
 			e.sequence = attributes.Uint32()
 		}

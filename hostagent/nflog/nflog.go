@@ -19,6 +19,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/host"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // Options are the choices of a [Reader].
@@ -58,7 +59,7 @@ func (r *Reader) Lost() uint64 { return r.lost.Load() }
 // An error is of kind [portsnare.Denied] without CAP_NET_ADMIN,
 // [portsnare.Conflict] if another program reads the group, and
 // [portsnare.Unavailable] if the kernel cannot log to a program.
-func (r *Reader) Run(ctx context.Context, each func(portsnare.Sighting)) error {
+func (r *Reader) Run(ctx context.Context, each func(kernel.Sighting)) error {
 	conn, err := r.dial()
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (r *Reader) Run(ctx context.Context, each func(portsnare.Sighting)) error {
 }
 
 // deliver hands one logged packet over.
-func (r *Reader) deliver(m netlink.Message, now time.Time, seen *sequence, each func(portsnare.Sighting)) {
+func (r *Reader) deliver(m netlink.Message, now time.Time, seen *sequence, each func(kernel.Sighting)) {
 	if m.Header.Type != messagePacket {
 		return // the end of a batch
 	}
@@ -102,7 +103,7 @@ func (r *Reader) deliver(m netlink.Message, now time.Time, seen *sequence, each 
 		r.lose(1)
 		return
 	}
-	each(portsnare.Sighting{Ban: e.ban, Source: source, Port: port, At: now})
+	each(kernel.Sighting{Ban: e.ban, Source: source, Port: port, At: now})
 }
 
 // lose counts, and says so each time the count has doubled.

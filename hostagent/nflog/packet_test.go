@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 const (
@@ -95,7 +96,7 @@ func FuzzParsePacket(f *testing.F) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(parse(f, "0200 1647 08000500 01000000 08000c00 00000007 11000a00"+
-		hex.EncodeToString([]byte(portsnare.LogHit))+"00000000"))
+		hex.EncodeToString([]byte(kernel.LogHit))+"00000000"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, ok := decode(b)
 		if ok && e.ban && !e.ours {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // Bans returns the sources that are shut out now, whoever banned them: the
@@ -62,12 +63,20 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 	return friends, nil
 }
 
-// Ban shuts source out until then, whatever stood there: it prolongs a ban as
-// well as it shortens one. Neither a time that is past
-// nor an allowed source changes anything. The source must be as [portsnare.BanPrefix]
-// makes it, else the error is [portsnare.Invalid]; it is [portsnare.LimitExceeded]
-// when there is no room for one ban more.
-func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time) error {
+// Ban shuts each Source out until its Until, whatever stood there: it prolongs
+// a ban as well as it shortens one. Neither a time that is past nor an allowed
+// source changes anything. A source must be as [portsnare.BanPrefix] makes it,
+// else the error is [portsnare.Invalid].
+func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
+	for _, one := range bans {
+		if err := b.ban(ctx, one.Source, one.Until); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) ban(ctx context.Context, source netip.Prefix, until time.Time) error {
 	if err := portsnare.CheckSource(source); err != nil {
 		return fmt.Errorf("ban: %w", err)
 	}
@@ -78,7 +87,7 @@ func (b *Backend) Ban(ctx context.Context, source netip.Prefix, until time.Time)
 		return err
 	}
 	now := b.opts.Now()
-	if !until.After(now) || portsnare.Covered(source, have.nets[familyOf(source.Addr()).set(allow)]) {
+	if !until.After(now) || kernel.Covered(source, have.nets[familyOf(source.Addr()).set(allow)]) {
 		return nil
 	}
 	stands, ok := have.bans[source]

@@ -1,6 +1,6 @@
 // Package nftables shuts scanners out with nft alone: one table of our own,
 // inet portsnare, beside those of the administrator, ufw, firewalld or Docker.
-// It carries out a [portsnare.Order] and keeps nothing to itself: what is in
+// It carries out a [kernel.State] and keeps nothing to itself: what is in
 // force stands in the kernel, is read back where it can have changed, and survives
 // the agent. It needs Linux 5.11 and nft 0.9.8 (socket wildcard).
 //

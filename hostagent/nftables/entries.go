@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // entry is an element that ends by itself.
@@ -54,7 +55,7 @@ func (l *lines) put(entries []entry, now time.Time) {
 func (t table) lift(have state, now time.Time, l *lines) {
 	lifted, keys := map[string][]string{}, map[string][]string{}
 	for source, b := range have.bans {
-		if portsnare.Covered(source, t.allow) {
+		if kernel.Covered(source, t.allow) {
 			e := banEntry(source, b)
 			lifted[e.set], keys[e.set] = append(lifted[e.set], e.text(now)), append(keys[e.set], e.key)
 		}
@@ -118,14 +119,14 @@ func (t table) ban(have state, anew bool, now time.Time) []entry {
 		clear(standing)
 	}
 	for _, b := range t.bans {
-		if stands := have.bans[b.Source]; !reaches(stands.until, portsnare.HeldUntil(b.Until, now)) {
+		if stands := have.bans[b.Source]; !reaches(stands.until, kernel.HeldUntil(b.Until, now)) {
 			stands.until = b.Until
 			wanted[b.Source] = stands
 		}
 	}
 	var entries []entry
 	for source, b := range wanted {
-		if b.until.After(now) && !portsnare.Covered(source, t.allow) {
+		if b.until.After(now) && !kernel.Covered(source, t.allow) {
 			e := banEntry(source, b)
 			_, e.stands = have.bans[source]
 			e.stands = e.stands && !anew
@@ -153,7 +154,7 @@ func (t table) befriend(have state, anew bool, now time.Time) []entry {
 	}
 	for _, want := range t.friends {
 		f := friend{want.Source, want.Port.Number}
-		if !reaches(have.friends[f], portsnare.HeldUntil(want.Until, now)) {
+		if !reaches(have.friends[f], kernel.HeldUntil(want.Until, now)) {
 			wanted[f] = want.Until
 		}
 	}

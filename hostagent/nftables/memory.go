@@ -8,6 +8,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/host"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -127,8 +128,8 @@ func (m *memory) differInPorts(want table, have state) bool {
 	for _, s := range want.sets {
 		s.allow(have, &rest)
 	}
-	return rest.Len() == 0 && (len(want.bans) == 0 || portsnare.SameBans(want.bans, m.bans)) &&
-		(len(want.friends) == 0 || portsnare.SameFriends(want.friends, m.friends))
+	return rest.Len() == 0 && (len(want.bans) == 0 || kernel.SameBans(want.bans, m.bans)) &&
+		(len(want.friends) == 0 || kernel.SameFriends(want.friends, m.friends))
 }
 
 // recalled returns the state in which the table stands, but for bans and friends.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -136,7 +137,7 @@ type table struct {
 
 // render says what an order means in the language of the kernel, on a host that
 // forwards packets of some families.
-func render(o portsnare.Order, opts Options, forwards [len(families)]bool) table {
+func render(o kernel.State, opts Options, forwards [len(families)]bool) table {
 	t := table{
 		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
 		public: o.Public, traps: localports.Numbers(o.Traps.Ports()),
@@ -222,7 +223,7 @@ func allowed(prefixes []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(all, netip.Prefix.Compare) // the wider first
 	var apart []netip.Prefix
 	for _, p := range all {
-		if !portsnare.Covered(p, apart) {
+		if !kernel.Covered(p, apart) {
 			apart = append(apart, p)
 		}
 	}

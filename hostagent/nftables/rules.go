@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // What delay goes by. A kernel repeats its SYN after one second (RFC 6298, 2.1)
@@ -63,7 +64,7 @@ var (
 )
 
 // shared returns the chains that serve both families.
-func shared(o portsnare.Order, forwards [len(families)]bool) []chain {
+func shared(o kernel.State, forwards [len(families)]bool) []chain {
 	return []chain{
 		{"early", beforeTracking, []string{pureSYN + " goto syn"}},
 		{"syn", hook{}, []string{
@@ -224,7 +225,7 @@ type rules struct {
 }
 
 // chains returns the family's chains.
-func (f family) chains(o portsnare.Order, opts Options, forwards bool) []chain {
+func (f family) chains(o kernel.State, opts Options, forwards bool) []chain {
 	r := rules{family: f, policy: o.Policy, alarm: o.Alarm, cloud: o.CloudFirewall, forwards: forwards, group: opts.LogGroup}
 	all := []chain{
 		{f.set("syn"), hook{}, r.syn()},
@@ -319,7 +320,7 @@ func (r rules) strike() []string {
 	rules := []string{
 		r.friend("drop"), // what is a trap now was protected once
 		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
-		logRate + " " + r.log(portsnare.LogHit),
+		logRate + " " + r.log(kernel.LogHit),
 	}
 	for i := 1; i <= slots(r.policy); i++ {
 		rules = append(rules, fmt.Sprintf("%s%s != @%s add @%s { %s timeout %s } drop",
@@ -340,7 +341,7 @@ func (r rules) filled(n int) string {
 func (r rules) fire() []string {
 	return []string{
 		fromUs + " drop",
-		r.remember("add", ban, r.source(), r.policy.BanMin) + " " + r.log(portsnare.LogBan) + " drop",
+		r.remember("add", ban, r.source(), r.policy.BanMin) + " " + r.log(kernel.LogBan) + " drop",
 		noRoom(ban),
 		"drop",
 	}

@@ -76,7 +76,7 @@ func (c crowded) nft(_ context.Context, _ string, args ...string) (string, error
 
 func TestNoRoomForABan(t *testing.T) {
 	b := New(Options{run: crowded{t}})
-	err := b.Ban(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now().Add(time.Hour))
+	err := b.Ban(t.Context(), []portsnare.Ban{{Source: netip.MustParsePrefix("203.0.113.7/32"), Until: time.Now().Add(time.Hour)}})
 	if !errors.Is(err, portsnare.LimitExceeded) {
 		t.Errorf("one ban too many: %v, want limit exceeded", err)
 	}

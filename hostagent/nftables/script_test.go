@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
@@ -34,8 +35,8 @@ func tcp(number uint16) portsnare.Port {
 }
 
 // sample is an order with something of everything.
-func sample(t testing.TB) portsnare.Order {
-	return portsnare.Order{
+func sample(t testing.TB) kernel.State {
+	return kernel.State{Order: portsnare.Order{
 		Host: "web-1", Group: "web", Generation: 7,
 		Traps: portsnare.Traps{
 			Neighbours: portSet(t, "20-21/tcp,24/tcp"),
@@ -51,6 +52,7 @@ func sample(t testing.TB) portsnare.Order {
 			netip.MustParsePrefix("::ffff:192.0.2.128/121"),
 			netip.MustParsePrefix("2001:db8:a::7/48"),
 		},
+	},
 		Bans: []portsnare.Ban{
 			{Source: netip.MustParsePrefix("198.51.100.7/32"), Until: noon.Add(90 * time.Second)},
 			{Source: netip.MustParsePrefix("2001:db8:51:5::/64"), Until: noon.Add(time.Hour)},
@@ -83,7 +85,7 @@ func (t table) after(have state) state {
 		next.reserved = *list
 	}
 	for _, b := range t.bans {
-		if b.Until.After(noon) && !portsnare.Covered(b.Source, t.allow) {
+		if b.Until.After(noon) && !kernel.Covered(b.Source, t.allow) {
 			next.bans[b.Source] = banned{until: b.Until, packets: 3, bytes: 180}
 		}
 	}
@@ -110,7 +112,7 @@ func TestScripts(t *testing.T) {
 	}
 	second.Protected, second.Public = portSet(t, "22/tcp,24/tcp,443/udp"), portsnare.PortSet{}
 	second.Allow = first.Allow[:2]
-	strikes := func(k int, cloud bool) portsnare.Order {
+	strikes := func(k int, cloud bool) kernel.State {
 		o := sample(t)
 		o.Policy.Strikes, o.CloudFirewall = k, cloud
 		return o
@@ -121,14 +123,14 @@ func TestScripts(t *testing.T) {
 	longer := sample(t) // the second ban is prolonged, the first lifted, a friend kept for longer
 	longer.Bans[1].Until, longer.Friends[0].Until = noon.Add(2*time.Hour), noon.Add(3*time.Hour)
 	longer.Allow = append(longer.Allow, netip.MustParsePrefix("198.51.100.0/29"))
-	armed := func(o portsnare.Order) state { return render(o, opts, forwards).after(bare()) }
+	armed := func(o kernel.State) state { return render(o, opts, forwards).after(bare()) }
 	other := armed(first) // made by another version of ours
 	other.sets["hit4"] = "01234567"
 
 	tests := []struct {
 		name string
 		have state
-		want portsnare.Order
+		want kernel.State
 	}{
 		{"first", bare(), first},
 		{"rotate", armed(first), second},
@@ -188,7 +190,7 @@ func write(t *testing.T, path, text string) {
 // TestRoom: what has no room would have the whole transaction refused, so the
 // bans and friends that end first stay out.
 func TestRoom(t *testing.T) {
-	var order portsnare.Order
+	var order kernel.State
 	order.Policy, order.Public = portsnare.DefaultPolicy(), portSet(t, "443/tcp")
 	for n := range 2 * maxSources {
 		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 32)

@@ -3,6 +3,7 @@ package hub
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,8 +37,12 @@ func writeWithoutEnd(dir string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	_, revision, err := h.Get(ctx, "number")
+	if err != nil && !errors.Is(err, portsnare.NotFound) {
+		return err
+	}
 	for n := 1; ; n++ {
-		if err := h.Put(ctx, "number", []byte(strconv.Itoa(n))); err != nil {
+		if revision, err = h.Put(ctx, "number", []byte(strconv.Itoa(n)), revision); err != nil {
 			return err
 		}
 		if err := h.Send(ctx, testOrder("web-1", portsnare.Generation(n))); err != nil {
@@ -57,7 +62,7 @@ func TestKill(t *testing.T) {
 	for round := range 5 {
 		said := runAndKill(t, dir, 5+7*round)
 		h := open(t, dir)
-		text, err := h.Get(t.Context(), "number")
+		text, _, err := h.Get(t.Context(), "number")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,8 +91,8 @@ func (g *gate) hostUser(host string) *server.User {
 		Permissions: permissions([]string{
 			portsnare.OrderRequest(host),
 			portsnare.ReportSubject(host),
-			portsnare.HitSubject(host),
-			portsnare.BanSubject(host),
+			portsnare.HitsSubject(host),
+			portsnare.BansSubject(host),
 		}, portsnare.PushSubject(host), portsnare.InboxPrefix(host)+".>"),
 	}
 }

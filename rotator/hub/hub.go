@@ -143,8 +143,8 @@ func (h *Hub) listenToHosts(context.Context) error {
 	const any = "*"
 	return errors.Join(
 		h.subscribe(portsnare.ReportSubject(any), h.hearReport),
-		h.subscribe(portsnare.HitSubject(any), h.hearHit),
-		h.subscribe(portsnare.BanSubject(any), h.hearBan),
+		h.subscribe(portsnare.HitsSubject(any), h.hearHit),
+		h.subscribe(portsnare.BansSubject(any), h.hearBan),
 	)
 }
 

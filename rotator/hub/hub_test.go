@@ -56,20 +56,26 @@ func TestStateSurvivesRestart(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir)
 	want := []byte("generation 7")
-	if err := h.Put(t.Context(), "group.web", []byte("generation 6")); err != nil {
+	revision, err := h.Put(t.Context(), "group.web", []byte("generation 6"), 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Put(t.Context(), "group.web", want); err != nil {
+	for _, stale := range []uint64{0, revision + 7} {
+		if _, err := h.Put(t.Context(), "group.web", nil, stale); !errors.Is(err, portsnare.Conflict) {
+			t.Errorf("Put over revision %d, where %d stands: %v; want kind %q", stale, revision, err, portsnare.Conflict)
+		}
+	}
+	if _, err := h.Put(t.Context(), "group.web", want, revision); err != nil {
 		t.Fatal(err)
 	}
 	h.Close()
 
 	h = open(t, dir)
-	got, err := h.Get(t.Context(), "group.web")
+	got, _, err := h.Get(t.Context(), "group.web")
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("Get = %q, %v; want %q", got, err, want)
 	}
-	if _, err := h.Get(t.Context(), "group.db"); !errors.Is(err, portsnare.NotFound) {
+	if _, _, err := h.Get(t.Context(), "group.db"); !errors.Is(err, portsnare.NotFound) {
 		t.Errorf("Get of an unknown key = %v; want kind %q", err, portsnare.NotFound)
 	}
 }
@@ -78,7 +84,7 @@ func TestSendRefuses(t *testing.T) {
 	h := open(t, t.TempDir())
 	contradiction, huge := testOrder("web-1", 1), testOrder("web-1", 1)
 	contradiction.Protected = contradiction.Traps.Secret
-	huge.Bans = slices.Repeat([]portsnare.Ban{{Source: netip.MustParsePrefix("198.51.100.7/32")}}, maxPayload/100)
+	huge.Allow = slices.Repeat([]netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}, maxPayload/10)
 	for _, test := range []struct {
 		name  string
 		order portsnare.Order
@@ -91,7 +97,7 @@ func TestSendRefuses(t *testing.T) {
 			t.Errorf("%s: %v; want kind %q", test.name, err, test.kind)
 		}
 	}
-	if err := h.Put(t.Context(), "no such key", nil); !errors.Is(err, portsnare.Invalid) {
+	if _, err := h.Put(t.Context(), "no such key", nil, 0); !errors.Is(err, portsnare.Invalid) {
 		t.Errorf("Put under a strange key: %v; want kind %q", err, portsnare.Invalid)
 	}
 }

@@ -34,23 +34,26 @@ func (h *Hub) send(ctx context.Context, order portsnare.Order) error {
 	return storeError(err)
 }
 
-// Get returns the value last put under key. A key that was never put is an
-// error of kind NotFound.
-func (h *Hub) Get(ctx context.Context, key string) ([]byte, error) {
+// Get returns the value last put under key, and its revision. A key that was
+// never put is an error of kind NotFound.
+func (h *Hub) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	entry, err := h.stores.state.Get(ctx, key)
 	if err != nil {
-		return nil, &portsnare.Error{Kind: portsnare.KindOf(storeError(err)), Op: "read state", Subject: key, Err: err}
+		return nil, 0, &portsnare.Error{Kind: portsnare.KindOf(storeError(err)), Op: "read state", Subject: key, Err: err}
 	}
-	return entry.Value(), nil
+	return entry.Value(), entry.Revision(), nil
 }
 
-// Put keeps value under key: it is on disk when Put returns. Keys consist of
+// Put replaces the value of that revision under key, 0 where there is to be none,
+// and returns the new revision. It is on disk when Put returns. Where another
+// value stands there by now the error is of kind Conflict. Keys consist of
 // letters, digits and -/_=. as in NATS key-value buckets.
-func (h *Hub) Put(ctx context.Context, key string, value []byte) error {
-	if _, err := h.stores.state.Put(ctx, key, value); err != nil {
-		return &portsnare.Error{Kind: portsnare.KindOf(storeError(err)), Op: "write state", Subject: key, Err: err}
+func (h *Hub) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	revision, err := h.stores.state.Update(ctx, key, value, revision)
+	if err != nil {
+		return 0, &portsnare.Error{Kind: portsnare.KindOf(storeError(err)), Op: "write state", Subject: key, Err: err}
 	}
-	return nil
+	return revision, nil
 }
 
 // storeError gives an error of JetStream its kind.
@@ -61,6 +64,8 @@ func storeError(err error) error {
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		kind = portsnare.NotFound
+	case errors.Is(err, jetstream.ErrKeyExists): // of another revision, too
+		kind, err = portsnare.Conflict, errors.New("somebody else has changed it")
 	case errors.Is(err, jetstream.ErrInvalidKey):
 		kind = portsnare.Invalid
 	case errors.Is(err, nats.ErrMaxPayload):

@@ -103,8 +103,8 @@ func TestHostMayNot(t *testing.T) {
 		portsnare.OrderSubject("web-1"), // write its own
 		portsnare.PushSubject("web-2"),  // push another an order
 		portsnare.ReportSubject("web-2"),
-		portsnare.HitSubject("web-2"),
-		portsnare.BanSubject("web-2"),
+		portsnare.HitsSubject("web-2"),
+		portsnare.BansSubject("web-2"),
 		portsnare.SubjectControl + "rotate",
 		"$JS.API.STREAM.CREATE.MINE",
 		"$JS.API.STREAM.MSG.GET." + portsnare.OrderStream,
@@ -145,7 +145,7 @@ func TestHostCannotSpeakThroughTheServer(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, subject := range []string{portsnare.ReportSubject("web-1"), portsnare.HitSubject("web-1")} {
+		for _, subject := range []string{portsnare.ReportSubject("web-1"), portsnare.HitsSubject("web-1")} {
 			if err := in.PublishRequest(subject, reply, []byte("{}")); err != nil {
 				t.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestHostCannotSpeakThroughTheServer(t *testing.T) {
 	if report, ok := h.Report("web-2"); ok {
 		t.Errorf("web-2 is taken to have reported %+v", report)
 	}
-	if _, err := h.Get(t.Context(), "group.web"); !errors.Is(err, portsnare.NotFound) {
+	if _, _, err := h.Get(t.Context(), "group.web"); !errors.Is(err, portsnare.NotFound) {
 		t.Errorf("the controller's state was written: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ const accounts = `accounts {
 func accountConfig() string {
 	const any = "*"
 	return fmt.Sprintf(accounts, portsnare.PushSubject(any), portsnare.OrderRequest(any),
-		portsnare.ReportSubject(any), portsnare.HitSubject(any), portsnare.BanSubject(any))
+		portsnare.ReportSubject(any), portsnare.HitsSubject(any), portsnare.BansSubject(any))
 }
 
 // natsServer is the embedded server. It does not listen until it is told to, so

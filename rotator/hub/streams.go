@@ -54,7 +54,7 @@ func streamConfigs() []jetstream.StreamConfig {
 		PersistMode:       jetstream.AsyncPersistMode,
 	}, {
 		Name:        hitStream,
-		Subjects:    []string{portsnare.HitSubject(any)},
+		Subjects:    []string{portsnare.HitsSubject(any)},
 		MaxAge:      hitAge,
 		MaxBytes:    hitBytes,
 		MaxMsgSize:  hitSize,
@@ -62,7 +62,7 @@ func streamConfigs() []jetstream.StreamConfig {
 		PersistMode: jetstream.AsyncPersistMode,
 	}, {
 		Name:       banStream,
-		Subjects:   []string{portsnare.BanSubject(any)},
+		Subjects:   []string{portsnare.BansSubject(any)},
 		MaxAge:     banAge,
 		MaxBytes:   banBytes,
 		MaxMsgSize: banSize,

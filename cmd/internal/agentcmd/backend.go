@@ -12,22 +12,22 @@ import (
 	"github.com/portsnare/portsnare/hostagent"
 	"github.com/portsnare/portsnare/hostagent/host"
 	"github.com/portsnare/portsnare/hostagent/ipset"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/nftables"
 )
 
-// kernel is what every backend can do.
-type kernel interface {
+// program is what every backend can do.
+type program interface {
 	hostagent.Backend
 	Check(ctx context.Context) error
 	Flush(ctx context.Context) error
-	Friends(ctx context.Context) ([]portsnare.Friend, error)
 	Dropped(ctx context.Context) (map[netip.Prefix]uint64, error)
 }
 
 // backend is one way to program the kernel, by the name that --backend takes.
 type backend struct {
 	name string
-	kernel
+	program
 	owns func(kind string) bool // whether a trace of ours of this kind is its own
 }
 
@@ -65,7 +65,7 @@ func choose(ctx context.Context, name string) (backend, error) {
 		err := b.Check(ctx)
 		if err == nil {
 			others := append(backends()[:i:i], backends()[i+1:]...)
-			b.kernel = &successor{kernel: b.kernel, others: others}
+			b.program = &successor{program: b.program, others: others}
 			return b, nil
 		}
 		refusals = append(refusals, err)
@@ -80,13 +80,13 @@ func choose(ctx context.Context, name string) (backend, error) {
 // successor takes over from other backends: there is no moment in which no
 // trap is silent, and no trace of the others afterwards.
 type successor struct {
-	kernel
+	program
 	others []backend // that may still have something armed
 }
 
 // Set implements hostagent.Backend.
-func (s *successor) Set(ctx context.Context, order portsnare.Order) (changed bool, err error) {
-	changed, err = s.kernel.Set(ctx, order)
+func (s *successor) Set(ctx context.Context, state kernel.State) (changed bool, err error) {
+	changed, err = s.program.Set(ctx, state)
 	if err != nil {
 		return changed, err
 	}
@@ -111,14 +111,6 @@ func (b backend) leave(ctx context.Context) error {
 		return errors.Join(err, leftErr)
 	}
 	return nil
-}
-
-// Full implements hostagent.Bounded where the backend can tell.
-func (s *successor) Full(ctx context.Context) ([]string, error) {
-	if bounded, ok := s.kernel.(hostagent.Bounded); ok {
-		return bounded.Full(ctx)
-	}
-	return nil, nil
 }
 
 // usable returns the backends that work here. None is the error of the first.

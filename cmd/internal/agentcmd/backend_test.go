@@ -11,17 +11,18 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
 func TestMain(m *testing.M) { os.Exit(netlab.Main(m)) }
 
 // testOrder has ten traps.
-func testOrder() portsnare.Order {
-	return portsnare.Order{
+func testOrder() kernel.State {
+	return kernel.State{Order: portsnare.Order{
 		Host: "web-1", Group: "web", Generation: 1, Policy: portsnare.DefaultPolicy(),
 		Traps: portsnare.Traps{Secret: portsnare.NewPortSet(portsnare.PortRange{Protocol: portsnare.TCP, From: 4000, To: 4009})},
-	}
+	}}
 }
 
 // TestSuccessor: whoever takes over leaves nothing of the other backend behind,

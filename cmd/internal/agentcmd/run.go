@@ -49,7 +49,7 @@ func (a *app) run(ctx context.Context, name string, log *slog.Logger) error {
 	}
 	agent := hostagent.New(hostagent.Config{
 		Host: token.Host, Dir: a.state, Version: cli.Version(), Program: chosen.name,
-		Backend: chosen.kernel, Link: dialer, Sightings: nflog.New(nflog.Options{Group: logGroup, Logger: log}),
+		Backend: chosen.program, Link: dialer, Sightings: nflog.New(nflog.Options{Group: logGroup, Logger: log}),
 		Listening: hostagent.Listening, Gateways: hostagent.Gateways, Controller: dialer.Controller,
 		Ready:  func() { daemon.SdNotify(false, daemon.SdNotifyReady) }, //nolint:errcheck // no systemd, nobody to tell
 		Logger: log,

@@ -72,7 +72,7 @@ func (a *app) status(ctx context.Context) (answer statusAnswer, err error) {
 }
 
 // addBans adds whom one backend shuts out.
-func (s *statusAnswer) addBans(ctx context.Context, k kernel) error {
+func (s *statusAnswer) addBans(ctx context.Context, k program) error {
 	bans, err := k.Bans(ctx)
 	if err != nil {
 		return err

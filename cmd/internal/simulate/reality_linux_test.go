@@ -15,6 +15,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/ipset"
+	program "github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
@@ -264,7 +265,7 @@ func (k *kernel) arm(traps portsnare.Traps, protected portsnare.PortSet) {
 		Policy: portsnare.DefaultPolicy(), CloudFirewall: true,
 	}
 	err := k.Server.Do(func() error {
-		_, err := k.backend.Set(k.t.Context(), order)
+		_, err := k.backend.Set(k.t.Context(), program.State{Order: order})
 		return err
 	})
 	if err != nil {
