@@ -27,6 +27,12 @@ type drill struct {
 
 func newDrill(t *testing.T, traps string) *drill {
 	t.Helper()
+	return newDrillOf(t, binary, traps)
+}
+
+// newDrillOf begins with a version of the product that a test has built.
+func newDrillOf(t *testing.T, binary, traps string) *drill {
+	t.Helper()
 	netlab.New(t) // skips where there can be no namespaces
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)

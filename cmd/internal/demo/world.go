@@ -32,12 +32,13 @@ const (
 // World is the stage: scanner, cloud and server, services on the server, and
 // the product's own programs once they are started.
 type World struct {
-	net    *netlab.Topology
-	cloud  *cloud
-	binary string // the product
-	dir    string // configuration, states and homes
-	hidden portsnare.Port
-	traps  string // the group's `traps`
+	net         *netlab.Topology
+	cloud       *cloud
+	binary      string // the product
+	agentBinary string // what the server runs of it; the same unless a test sets it
+	dir         string // configuration, states and homes
+	hidden      portsnare.Port
+	traps       string // the group's `traps`
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -54,7 +55,7 @@ func NewWorld(ctx context.Context, binary string, hidden portsnare.Port, traps s
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
-	w := &World{binary: binary, hidden: hidden, traps: traps}
+	w := &World{binary: binary, agentBinary: binary, hidden: hidden, traps: traps}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	if err := w.build(); err != nil {
 		w.Close()
@@ -176,7 +177,7 @@ func (w *World) Join() error {
 	if err != nil {
 		return err
 	}
-	join := w.net.Server.Command(w.ctx, w.binary, "agent", "join", strings.TrimSpace(string(token)), "--state", w.agentDir())
+	join := w.net.Server.Command(w.ctx, w.agentBinary, "agent", "join", strings.TrimSpace(string(token)), "--state", w.agentDir())
 	join.Env = environment(w.dir, "")
 	if output, err := join.CombinedOutput(); err != nil {
 		return fmt.Errorf("join: %w: %s", err, bytes.TrimSpace(output))
@@ -186,7 +187,7 @@ func (w *World) Join() error {
 
 // StartAgent runs the agent on the server.
 func (w *World) StartAgent() (err error) {
-	w.agent, err = start(w.ctx, w.net.Server, "agent", w.binary, environment(w.dir, ""), "agent", "run", "--state", w.agentDir())
+	w.agent, err = start(w.ctx, w.net.Server, "agent", w.agentBinary, environment(w.dir, ""), "agent", "run", "--state", w.agentDir())
 	return err
 }
 
