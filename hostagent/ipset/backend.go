@@ -3,7 +3,6 @@ package ipset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -185,7 +184,7 @@ func (b *Backend) remove(ctx context.Context, s script) error {
 		err = localports.Replace(localports.Path, *s.reserved)
 	}
 	if err := errors.Join(err, b.unmake(s.unmake)); err != nil {
-		return fmt.Errorf("the traps are disarmed, but not everything is removed: %w", err)
+		return kernel.Unremoved(err)
 	}
 	return b.destroySets(ctx, s.records)
 }
@@ -312,11 +311,12 @@ func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (
 	if saves.Len() == 0 {
 		return have, nil
 	}
+	now := b.opts.Now() // the kernel reads its clock before ipset has printed all
 	text, err := b.run(ctx, saves.String(), "ipset", "restore")
 	if err != nil {
 		return have, err
 	}
-	return have, have.parseSets(text, b.opts.Now())
+	return have, have.parseSets(text, now)
 }
 
 // iptables returns the name of one of the family's programs, in the variant the

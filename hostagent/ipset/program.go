@@ -32,6 +32,7 @@ const (
 	// more, because the list could not be written when the trap went.
 	owed = prefix + "owed"
 	made = prefix + "made" // which of the places were not there before us
+	sums = prefix + "sums" // what identifies the rules of each family
 )
 
 // The kinds of the sets of a family that several files speak of.
@@ -136,6 +137,7 @@ func render(o kernel.State, opts Options, forwards [len(families)]bool) program 
 		p.sets = append(p.sets, f.sets(kernel.Slots(o.Policy), p.allow, opts)...)
 		p.tables[i] = f.tables(o, opts, forwards[i])
 	}
+	p.sets = append(p.sets, p.sums())
 	return p
 }
 

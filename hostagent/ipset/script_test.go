@@ -105,11 +105,7 @@ func (p program) after(have state) state {
 	for i, tables := range p.tables {
 		next.tables[i] = map[string]tableState{}
 		for _, t := range tables {
-			chains := map[string][]string{}
-			for _, c := range t.chains {
-				chains[c.name] = c.rules
-			}
-			next.tables[i][t.name] = tableState{chains, t.jumpRules()}
+			next.tables[i][t.name] = t.state()
 		}
 	}
 	for _, b := range p.bans {

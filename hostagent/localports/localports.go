@@ -104,12 +104,15 @@ func Format(ports portsnare.PortSet) string {
 // tcp is what the list leaves out of a port's name.
 var tcp = "/" + portsnare.TCP.String()
 
-// Numbers returns ports as a set of the kernel knows them, without a protocol.
-// TCP stands for none.
-func Numbers(ports portsnare.PortSet) portsnare.PortSet {
-	ranges := ports.Ranges()
+// Of returns ports without a protocol as those of one.
+func Of(numbers portsnare.PortSet, protocol portsnare.Protocol) portsnare.PortSet {
+	ranges := numbers.Ranges()
 	for i := range ranges {
-		ranges[i].Protocol = portsnare.TCP
+		ranges[i].Protocol = protocol
 	}
 	return portsnare.NewPortSet(ranges...)
 }
+
+// Numbers returns ports as a set of the kernel knows them, without a protocol.
+// TCP stands for none.
+func Numbers(ports portsnare.PortSet) portsnare.PortSet { return Of(ports, portsnare.TCP) }

@@ -172,11 +172,15 @@ func (b *Backend) remove(ctx context.Context) error {
 		return err
 	}
 	b.memory.known = nil
-	unreserved, err := b.apply(ctx, todo)
-	if unreserved != nil {
-		return fmt.Errorf("the traps are disarmed, but not everything is removed: %w", errors.Unwrap(unreserved))
+	if err := b.transact(ctx, todo.arm); err != nil {
+		return err
 	}
-	return err
+	if todo.reserved != nil {
+		if err := localports.Replace(localports.Path, *todo.reserved); err != nil {
+			return kernel.Unremoved(err)
+		}
+	}
+	return b.transact(ctx, todo.settle)
 }
 
 // removal returns how all of ours that stands is removed.
@@ -262,11 +266,12 @@ func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set str
 		if !wanted(name) {
 			continue
 		}
+		now := b.opts.Now() // the kernel reads its clock before nft has printed all
 		text, err := b.list(ctx, name)
 		if err != nil {
 			return err
 		}
-		if err := have.parseSet(text, b.opts.Now()); err != nil {
+		if err := have.parseSet(text, now); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}

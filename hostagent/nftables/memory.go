@@ -146,8 +146,6 @@ func (t table) recalled() state {
 	for _, s := range t.sets {
 		have.sets[s.name], have.ports[s.name], have.nets[s.name] = s.digest(), s.ports, s.nets
 	}
-	for _, c := range t.chains {
-		have.chains[c.name] = chainState{c.hook.form("filter", "accept"), c.digests()}
-	}
+	have.chains = states(t.chains)
 	return have
 }

@@ -29,6 +29,9 @@ const (
 	reserved  = "reserved" // what we added to ip_local_reserved_ports
 )
 
+// sums is the set that holds what identifies the chains.
+const sums = "sums"
+
 var portSets = []string{trapTCP, trapUDP, baitTCP, hiddenTCP, publicTCP, reserved}
 
 // The sets that exist once for each family, see [family.set].
@@ -151,6 +154,7 @@ func render(o kernel.State, opts Options, forwards [len(families)]bool) table {
 		t.sets = append(t.sets, f.sets(kernel.Slots(o.Policy), t.allow, opts)...)
 		t.chains = append(t.chains, f.chains(o, opts, forwards[i])...)
 	}
+	t.sets = append(t.sets, set{name: sums, lines: declare("ipv4_addr", 0, "interval"), nets: []netip.Prefix{sumOf(states(t.chains))}})
 	return t
 }
 

@@ -55,7 +55,7 @@ func isFriends(set string) bool {
 	return strings.HasPrefix(set, friends) || strings.HasPrefix(set, crowd)
 }
 func isContent(set string) bool {
-	return strings.HasPrefix(set, allow) || slices.Contains(portSets, set)
+	return strings.HasPrefix(set, allow) || set == sums || slices.Contains(portSets, set)
 }
 
 // allowed returns the networks on the allow lists.
@@ -177,7 +177,7 @@ func (s *state) take(name string, elements []element, now time.Time) (err error)
 	for _, e := range elements {
 		until := now.Add(time.Duration(e.Expires) * time.Second)
 		switch strings.TrimRight(name, "46") {
-		case allow:
+		case allow, sums:
 			var net netip.Prefix
 			net, err = e.net()
 			s.nets[name] = append(s.nets[name], net)
