@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -43,6 +44,7 @@ type Options struct {
 	GroupID string         // sg-…
 	Mark    portsnare.Mark // of the rules that are ours
 	Rules   int            // quota of inbound rules for each IP family; 0 for DefaultRules
+	Timeout time.Duration  // of one call; 0 for 20 seconds
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -73,6 +75,7 @@ func Open(ctx context.Context, o Options) (*Firewall, error) {
 			"set the provider's `region`, such as eu-central-1, or AWS_REGION")
 	}
 	f := New(ec2.NewFromConfig(cfg), o.GroupID, o.Mark)
+	f.timeout = cmp.Or(o.Timeout, callTimeout)
 	if o.Rules > 0 {
 		f.rules = o.Rules
 	}

@@ -66,6 +66,7 @@ type Options struct {
 	Endpoint   string            // of the API, where it is not DefaultEndpoint
 	Transport  http.RoundTripper // http.DefaultTransport if nil
 	Pace       *rate.Limiter     // of requests; if nil, one that all firewalls of this process share
+	Timeout    time.Duration     // of one call; 0 for 20 seconds
 }
 
 // Firewall is one Cloud Firewall. It may be used from several goroutines, but
@@ -101,7 +102,7 @@ func New(o Options) (*Firewall, error) {
 	client.BaseURL = endpoint
 	return &Firewall{
 		client: client, id: o.FirewallID, mark: o.Mark, replace: o.Replace, pace: o.Pace,
-		timeout: callTimeout, wait: pendingWait, every: pendingEvery,
+		timeout: cmp.Or(o.Timeout, callTimeout), wait: pendingWait, every: pendingEvery,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type Options struct {
 	GroupID string         // a UUID
 	Mark    portsnare.Mark // of the rules that are ours
 	Rules   int            // quota of rules of the project where the cloud does not tell; 0 for DefaultRules
+	Timeout time.Duration  // of one call; 0 for 20 seconds
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -51,7 +53,7 @@ func Open(o Options) (*Firewall, error) {
 	if err != nil {
 		return nil, invalid("read the OpenStack configuration", "", err, hintEnvironment)
 	}
-	return &Firewall{login.client, o.GroupID, o.Mark, o.Rules, callTimeout}, nil
+	return &Firewall{login.client, o.GroupID, o.Mark, o.Rules, cmp.Or(o.Timeout, callTimeout)}, nil
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -1,6 +1,7 @@
 package vultr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -39,6 +40,7 @@ type Options struct {
 	Endpoint  string            // of the API, where it is not DefaultEndpoint
 	Transport http.RoundTripper // http.DefaultTransport if nil
 	Pace      *rate.Limiter     // of requests; if nil, one that all firewalls of this process share
+	Timeout   time.Duration     // of one call; 0 for 20 seconds
 }
 
 // Firewall is one firewall group. It may be used from several goroutines, but
@@ -106,7 +108,7 @@ func New(o Options) (*Firewall, error) {
 	client := govultr.NewClient(&http.Client{Transport: newTransport(o), CheckRedirect: noRedirect})
 	client.BaseURL = endpoint
 	client.SetRetryLimit(0)
-	return &Firewall{client, o.GroupID, o.Mark, o.Pace, callTimeout, pageSize}, nil
+	return &Firewall{client, o.GroupID, o.Mark, o.Pace, cmp.Or(o.Timeout, callTimeout), pageSize}, nil
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
