@@ -19,13 +19,13 @@ func openFirewall(ctx context.Context, g config.Group) (rotator.Firewall, error)
 	p, id, mark := g.Provider, g.Firewall, groupOf(g).Mark()
 	switch p.Kind {
 	case config.AWS:
-		return aws.Open(ctx, aws.Options{Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules})
+		return aws.Open(ctx, aws.Options{Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules, Timeout: p.Timeout})
 	case config.DigitalOcean:
-		return digitalocean.Open(digitalocean.Options{FirewallID: id, Mark: mark, Replace: p.Replace})
+		return digitalocean.Open(digitalocean.Options{FirewallID: id, Mark: mark, Replace: p.Replace, Timeout: p.Timeout})
 	case config.Vultr:
-		return vultr.Open(vultr.Options{GroupID: id, Mark: mark})
+		return vultr.Open(vultr.Options{GroupID: id, Mark: mark, Timeout: p.Timeout})
 	case config.OpenStack:
-		return openstack.Open(openstack.Options{Cloud: p.Cloud, Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules})
+		return openstack.Open(openstack.Options{Cloud: p.Cloud, Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules, Timeout: p.Timeout})
 	case config.None:
 		return none.New(mark), nil
 	}

@@ -54,7 +54,7 @@ func played(t *testing.T, budget, runs int) simulate.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := simulate.Run(options)
+	report, err := simulate.Run(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestPlacementPlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	if err := simulate.Plot(options, folder); err != nil {
+	if err := simulate.Plot(t.Context(), options, folder); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"rate.svg", "rotation.svg"} {

@@ -131,6 +131,6 @@ func (l *lab) add(o rules.CreateOpts) string {
 
 // The words of all labs.
 var (
-	dual, v4, parse    = providertest.Dual, providertest.V4, providertest.Ranges
+	dual, v4           = providertest.Dual, providertest.V4
 	noError, wantError = providertest.NoError, providertest.WantError
 )

@@ -23,10 +23,10 @@ type cloud struct {
 }
 
 var clouds = map[string]cloud{
-	AWS:          {&securityGroup, []string{"region", "rules"}},
-	DigitalOcean: {&cloudFirewall, []string{"replace"}},
-	Vultr:        {&firewallGroup, nil},
-	OpenStack:    {&projectGroup, []string{"cloud", "region", "rules"}},
+	AWS:          {&securityGroup, []string{"region", "rules", "timeout"}},
+	DigitalOcean: {&cloudFirewall, []string{"replace", "timeout"}},
+	Vultr:        {&firewallGroup, []string{"timeout"}},
+	OpenStack:    {&projectGroup, []string{"cloud", "region", "rules", "timeout"}},
 	None:         {},
 }
 
@@ -98,6 +98,9 @@ func checkProvider(m mapping, p *Provider) {
 	if region, set := m.values["region"]; set && p.Kind == AWS {
 		awsRegion.read(region)
 	}
+	if p.Timeout == 0 {
+		p.Timeout = CallTimeout(p.Kind)
+	}
 }
 
 // takers returns the kinds that take a key.
@@ -116,7 +119,7 @@ func readFirewall(n node, g *Group) {
 		return
 	}
 	id, ok := c.firewall.read(n)
-	if !ok {
+	if !ok || refuseExampleFirewall(n, id) {
 		return
 	}
 	g.Firewall = id
@@ -128,9 +131,9 @@ func readFirewall(n node, g *Group) {
 // missFirewall is for a group without the key.
 func missFirewall(n node, g *Group) {
 	switch c, known := clouds[g.Provider.Kind]; {
-	case !known:
+	case !known && g.Provider.Name == "": // else what is wrong with it has been said
 		n.missing("firewall", anyFirewall)
-	case c.firewall != nil:
+	case known && c.firewall != nil:
 		n.missing("firewall", c.firewall.want)
 	}
 }

@@ -32,12 +32,14 @@ const (
 // World is the stage: scanner, cloud and server, services on the server, and
 // the product's own programs once they are started.
 type World struct {
-	net    *netlab.Topology
-	cloud  *cloud
-	binary string // the product
-	dir    string // configuration, states and homes
-	hidden portsnare.Port
-	traps  string // the group's `traps`
+	net         *netlab.Topology
+	cloud       *cloud
+	binary      string // the product
+	agentBinary string // what the server runs of it; the same unless a test sets it
+	dir         string // configuration, states and homes
+	hidden      portsnare.Port
+	traps       string // the group's `traps`
+	cloudKeys   string // further keys of the provider
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -54,7 +56,7 @@ func NewWorld(ctx context.Context, binary string, hidden portsnare.Port, traps s
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
-	w := &World{binary: binary, hidden: hidden, traps: traps}
+	w := &World{binary: binary, agentBinary: binary, hidden: hidden, traps: traps, cloudKeys: shortCalls}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	if err := w.build(); err != nil {
 		w.Close()
@@ -114,13 +116,16 @@ const (
 	fewTraps  = "{neighbours: 4, bait: 4, secret: {openings: 10, ports: 2000}}"
 )
 
+// shortCalls keeps the grace short, which is longer than a call may take.
+const shortCalls = ", timeout: 1s"
+
 const configuration = `# Made by portsnare demo.
 state: %[1]s
 link:
   listen: %[2]s
   advertise: [%[2]s]
 providers:
-  cloud: {kind: aws, region: %[3]s}
+  cloud: {kind: aws, region: %[3]s%[10]s}
 groups:
   %[4]s:
     provider: cloud
@@ -129,14 +134,14 @@ groups:
     public: [%[7]d/tcp]
     hosts: [%[8]s]
     rotate: 12h        # the demo asks for each rotation itself
-    grace: 1s
+    grace: 2s
     traps: %[9]s
     policy: {strikes: 3, window: 1h, ban: 10m..24h}
 `
 
 func (w *World) configure() error {
 	text := fmt.Sprintf(configuration, filepath.Join(w.dir, "controller"), netip.AddrPortFrom(netlab.GatewayAddr4, linkPort),
-		region, groupName, w.cloud.group, w.hidden, publicPort, hostName, w.traps)
+		region, groupName, w.cloud.group, w.hidden, publicPort, hostName, w.traps, w.cloudKeys)
 	return os.WriteFile(w.config(), []byte(text), 0o600)
 }
 
@@ -176,7 +181,7 @@ func (w *World) Join() error {
 	if err != nil {
 		return err
 	}
-	join := w.net.Server.Command(w.ctx, w.binary, "agent", "join", strings.TrimSpace(string(token)), "--state", w.agentDir())
+	join := w.net.Server.Command(w.ctx, w.agentBinary, "agent", "join", strings.TrimSpace(string(token)), "--state", w.agentDir())
 	join.Env = environment(w.dir, "")
 	if output, err := join.CombinedOutput(); err != nil {
 		return fmt.Errorf("join: %w: %s", err, bytes.TrimSpace(output))
@@ -186,7 +191,7 @@ func (w *World) Join() error {
 
 // StartAgent runs the agent on the server.
 func (w *World) StartAgent() (err error) {
-	w.agent, err = start(w.ctx, w.net.Server, "agent", w.binary, environment(w.dir, ""), "agent", "run", "--state", w.agentDir())
+	w.agent, err = start(w.ctx, w.net.Server, "agent", w.agentBinary, environment(w.dir, ""), "agent", "run", "--state", w.agentDir())
 	return err
 }
 
