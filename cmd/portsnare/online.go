@@ -10,6 +10,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/placement"
@@ -141,16 +142,17 @@ func (e *examination) credential(ctx context.Context) bool {
 
 func (e *examination) permissions(ctx context.Context) {
 	p, can := e.firewall.(permitter)
-	switch {
-	case can:
-		if err := p.Permissions(ctx); err != nil {
-			e.problem("permissions", err)
-			return
+	if !can {
+		if c, _ := clouds.Find(e.Kind); c.Unasked != "" {
+			e.add("permissions", resultUnknown, c.Unasked, "")
 		}
-		e.ok("permissions", "suffice")
-	case e.Kind == config.OpenStack:
-		e.add("permissions", resultUnknown, "OpenStack tells when it is asked to write; the role member suffices", "")
+		return
 	}
+	if err := p.Permissions(ctx); err != nil {
+		e.problem("permissions", err)
+		return
+	}
+	e.ok("permissions", "suffice")
 }
 
 func (e *examination) read(ctx context.Context) bool {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
 
@@ -62,15 +63,11 @@ type Log struct {
 	JSON  bool // one JSON object a line, else text
 }
 
-// Provider is one account, in one region, of one cloud. What a kind does not
-// take is zero.
+// Provider is one account, in one region, of one cloud.
 type Provider struct {
-	Name    string
-	Kind    string // AWS, DigitalOcean, Vultr, OpenStack or None
-	Region  string // "" for what the environment says
-	Cloud   string // in clouds.yaml; "" for what the environment says
-	Rules   int    // quota of rules; 0 for the usual, or what the cloud says
-	Replace bool   // whether a firewall is changed by replacing it whole
+	Name     string
+	Kind     string          // one of package clouds
+	Settings clouds.Settings // what that kind takes and was given
 
 	// Timeout is how long one call may take, at most. 0 where there is no cloud.
 	Timeout time.Duration

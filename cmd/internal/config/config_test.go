@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
 
@@ -49,12 +50,12 @@ func read(t *testing.T, path string) []byte {
 
 func TestEveryKey(t *testing.T) {
 	const usual = 20 * time.Second // of a call
-	tokyo := Provider{Name: "tokyo", Kind: AWS, Region: "ap-northeast-1", Rules: 120, Timeout: 4 * time.Second}
-	account := Provider{Name: "account-2", Kind: AWS, Timeout: usual}
-	stack := Provider{Name: "stack", Kind: OpenStack, Cloud: "ovh", Region: "GRA11", Rules: 250, Timeout: usual}
-	do := Provider{Name: "do", Kind: DigitalOcean, Replace: true, Timeout: usual}
-	vultr := Provider{Name: "vultr", Kind: Vultr, Timeout: usual}
-	bare := Provider{Name: "bare", Kind: None}
+	tokyo := Provider{Name: "tokyo", Kind: "aws", Settings: clouds.Settings{"region": "ap-northeast-1", "rules": 120}, Timeout: 4 * time.Second}
+	account := Provider{Name: "account-2", Kind: "aws", Timeout: usual}
+	stack := Provider{Name: "stack", Kind: "openstack", Settings: clouds.Settings{"cloud": "ovh", "region": "GRA11", "rules": 250}, Timeout: usual}
+	do := Provider{Name: "do", Kind: "digitalocean", Settings: clouds.Settings{"replace": true}, Timeout: usual}
+	vultr := Provider{Name: "vultr", Kind: "vultr", Timeout: usual}
+	bare := Provider{Name: "bare", Kind: clouds.None}
 	strict := portsnare.Policy{Strikes: 4, Window: 30 * time.Minute, BanMin: 5 * time.Minute, BanMax: 7 * day, Delay: true}
 	want := Config{
 		Owner: "tokyo-1",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,20 +45,13 @@ var logKeys = section[Log]{keys: []key[Log]{
 		word([]string{"text", "json"}, false, true), func(l *Log, v bool) { l.JSON = v }),
 }}
 
-var providerKeys = section[Provider]{keys: []key[Provider]{
+var providerKeys = section[Provider]{keys: slices.Concat([]key[Provider]{
 	one(Key{Name: "kind", Required: true, Doc: "Which cloud. Credentials come from where its own tools take them, never from this file."},
 		kind, func(p *Provider, v string) { p.Kind = v }),
-	one(Key{Name: "region", Doc: "For aws and openstack. Absent, what the environment says: AWS_REGION or the shared configuration, OS_REGION_NAME or clouds.yaml."},
-		cloudName, func(p *Provider, v string) { p.Region = v }),
-	one(Key{Name: "cloud", Doc: "For openstack: the cloud's name in clouds.yaml. Absent, what OS_CLOUD says, or the variables of an openrc file."},
-		cloudName, func(p *Provider, v string) { p.Cloud = v }),
-	one(Key{Name: "rules", Doc: "For aws: the quota of inbound rules of a security group, for each IP family, where AWS has raised it. For openstack: the project's quota of rules, in the place of what the cloud says."},
-		number(1, 65535), func(p *Provider, v int) { p.Rules = v }),
-	one(Key{Name: "replace", Doc: "For digitalocean: whether a change is one call that replaces the whole firewall, for which the token also needs droplet:read and tag:read, instead of one that adds and one that removes."},
-		word([]string{"true", "false"}, true, false), func(p *Provider, v bool) { p.Replace = v }),
-	one(Key{Name: "timeout", Doc: "For every cloud: how long one call may take. Absent, " + formatDuration(CallTimeout(AWS)) + ". A retry is a new call."},
+}, settings(), []key[Provider]{
+	one(Key{Name: "timeout", Doc: "For every cloud: how long one call may take. Absent, " + formatDuration(usualTimeout()) + ". A retry is a new call."},
 		duration(time.Second, 10*time.Minute), func(p *Provider, v time.Duration) { p.Timeout = v }),
-}, check: checkProvider}
+}), check: checkProvider}
 
 var groupKeys = section[Group]{keys: []key[Group]{
 	{Key: Key{Name: "provider", Want: "the name of a provider", Required: true, Doc: "Where the group's firewall is."},
