@@ -2,11 +2,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/portsnare/portsnare/cmd/internal/agentcmd"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
@@ -15,7 +12,5 @@ import (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return cli.Run(ctx, agentcmd.New(), args, cli.IO{In: stdin, Out: stdout, Err: stderr})
+	return cli.Main(agentcmd.New(), args, cli.IO{In: stdin, Out: stdout, Err: stderr})
 }

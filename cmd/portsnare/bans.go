@@ -13,12 +13,12 @@ import (
 func newBans(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bans",
-		Short: "Say who is shut out where, until when and why",
+		Short: "List active bans and why",
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var answer bansAnswer
-		if err := a.ask(c.Context(), verbBans, nil, &answer); err != nil {
+		if err := a.question(c, verbBans, nil, &answer); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)

@@ -17,14 +17,16 @@ func newCheck(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [GROUP]",
 		Short: "Check the configuration, and with --online the clouds",
-		Long: `Check reads the configuration and names everything that is wrong with it, each
-problem with its place. It touches neither network nor kernel.
+		Long: `Check reads the configuration and reports every problem in it, with file, line and
+column. Example values that have not been replaced are problems. Warnings are about
+what is allowed and probably not meant; they leave the exit code 0. Check touches
+neither network nor kernel.
 
-With --online it goes on to ask each cloud, or that of one group: whether the
-credential works and may do all that is needed, how many rules the firewall can
-hold, what it is attached to, whether rules of others admit every protected port,
-and how a rotation would go. It changes nothing. What a cloud does not let be known
-is unknown, and no failure.`,
+With --online it also asks each cloud, or that of one group, whether the credential
+works and has the permissions needed, how many rules the firewall can hold, what it
+is attached to, whether rules of others admit every protected port, and how a
+rotation would proceed. It changes nothing. What a cloud does not reveal is reported
+as unknown, which is not a failure.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	online := c.Flags().Bool("online", false, "ask the clouds too")
@@ -39,7 +41,7 @@ is unknown, and no failure.`,
 		case len(args) > 0 && !*online:
 			return cli.Misuse(errors.New("a group is checked with --online: want that too"))
 		case err == nil && *online:
-			if err = answer.goOnline(c.Context(), cfg, args); err != nil && len(answer.Online) == 0 {
+			if err = answer.goOnline(a, c, cfg, args); err != nil && len(answer.Online) == 0 {
 				return err
 			}
 		}
@@ -50,14 +52,14 @@ is unknown, and no failure.`,
 
 // goOnline examines the groups named, or all, and returns an error that says
 // in which of them there are problems.
-func (a *checkAnswer) goOnline(ctx context.Context, cfg config.Config, names []string) error {
+func (a *checkAnswer) goOnline(asker *app, c *cobra.Command, cfg config.Config, names []string) error {
 	groups, err := groupsOf(cfg, names)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, g := range groups {
-		found := examine(ctx, g)
+		found := asker.examine(c, g)
 		a.Online = append(a.Online, found)
 		if n := found.problems(); n > 0 {
 			a.OK = false
@@ -66,6 +68,24 @@ func (a *checkAnswer) goOnline(ctx context.Context, cfg config.Config, names []s
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// examine examines a group within a time.
+func (a *app) examine(c *cobra.Command, g config.Group) checkup {
+	examined := make(chan checkup, 1)
+	late := a.await(c, cloudOf(g), func(ctx context.Context) error {
+		examined <- examine(ctx, g)
+		return ctx.Err()
+	})
+	found := checkup{Group: g.Name, Kind: g.Provider.Kind, Firewall: g.Firewall}
+	select {
+	case found = <-examined:
+	default: // abandoned
+	}
+	if late != nil {
+		found.problem("deadline", late)
+	}
+	return found
 }
 
 // groupsOf returns the group that args name, or all.
@@ -85,6 +105,7 @@ type checkAnswer struct {
 	Groups    int             `json:"groups"`
 	Hosts     int             `json:"hosts"`
 	Problems  config.Problems `json:"problems"`
+	Warnings  config.Problems `json:"warnings"`         // of what is allowed and probably not meant
 	Online    []checkup       `json:"online,omitempty"` // with --online
 }
 
@@ -93,6 +114,7 @@ func newCheckAnswer(file string, c config.Config, problems config.Problems) chec
 		File: file, OK: len(problems) == 0,
 		Providers: len(c.Providers), Groups: len(c.Groups),
 		Problems: append(config.Problems{}, problems...), // [] in JSON, not null
+		Warnings: append(config.Problems{}, c.Warnings...),
 	}
 	for _, g := range c.Groups {
 		answer.Hosts += len(g.Hosts)
@@ -102,14 +124,16 @@ func newCheckAnswer(file string, c config.Config, problems config.Problems) chec
 
 // WriteText implements cli.Answer.
 func (a checkAnswer) WriteText(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s: ok, %s, %s, %s\n", a.File,
+	text := cli.NewText(w)
+	for _, warning := range a.Warnings {
+		text.Line("%s: warning: %s: %s", warning.Position(), warning.Key, warning.Message)
+	}
+	text.Line("%s: ok, %s, %s, %s", a.File,
 		count(a.Providers, "provider"), count(a.Groups, "group"), count(a.Hosts, "host"))
 	for _, found := range a.Online {
-		if err == nil {
-			err = found.WriteText(w)
-		}
+		found.WriteText(text) //nolint:errcheck // text keeps it
 	}
-	return err
+	return text.Err()
 }
 
 // count returns "1 host" or "2 hosts".

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/hub"
@@ -84,7 +85,7 @@ func groupOf(g config.Group) rotator.Group {
 		Traps:    wishOf(g.Traps),
 		Schedule: rotator.Schedule{Min: g.Rotate.Min, Max: g.Rotate.Max, Cron: g.Rotate.Cron},
 		Grace:    g.Grace, ReportTimeout: g.ReportTimeout, OnMissing: rotator.OnMissing(g.OnMissing),
-		Repair: g.Repair, CloudFirewall: g.Provider.Kind != config.None,
+		Repair: g.Repair, CloudFirewall: g.Provider.Kind != clouds.None,
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 	"testing"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/cmd/internal/reference"
 	"github.com/portsnare/portsnare/providers/aws"
 	"github.com/portsnare/portsnare/providers/digitalocean"
-	"github.com/portsnare/portsnare/providers/openstack"
 )
 
 // TestPolicyInDocs: the policy to be pasted is the one that the provider tests.
@@ -66,14 +66,9 @@ func scopeTable() string {
 
 func limitTable() string {
 	table := reference.NewTable("Kind", "Rules", "What counts")
-	table.Row("`aws`", strconv.Itoa(aws.DefaultRules)+", or `rules` where the quota L-0EA8095F was raised",
-		"inbound rules of the security group, IPv4 and IPv6 each for itself; each source is a rule")
-	table.Row("`digitalocean`", strconv.Itoa(digitalocean.MaxRules),
-		"inbound and outbound rules of the firewall together; a rule has up to 1000 sources of both families")
-	table.Row("`vultr`", "what the firewall group says of itself", "rules of the group, IPv4 and IPv6 together; each source is a rule")
-	table.Row("`openstack`", "`rules`, else the project's quota, or "+strconv.Itoa(openstack.DefaultRules)+" where the cloud does not tell it",
-		"rules of all security groups of the project, outbound ones too; each source is a rule")
-	table.Row("`none`", "", "no rules at all")
+	for _, c := range clouds.All() {
+		table.Row(quote(c.Kind), c.Limit, c.Counts)
+	}
 	return table.String()
 }
 
@@ -86,12 +81,9 @@ func writeTable(t *testing.T) string {
 		t.Setenv(name, value)
 	}
 	table := reference.NewTable("Kind", "With room for old and new", "Without")
-	for _, p := range []config.Provider{
-		{Kind: config.AWS, Region: "eu-central-1"}, {Kind: config.DigitalOcean}, {Kind: config.DigitalOcean, Replace: true},
-		{Kind: config.Vultr}, {Kind: config.OpenStack}, {Kind: config.None},
-	} {
-		name := "`" + p.Kind + "`"
-		if p.Replace {
+	for _, p := range variants() {
+		name := quote(p.Kind)
+		if p.Settings.Flag("replace") {
 			name += " with `replace: true`"
 		}
 		both, inPlace := writesOf(t, p)
@@ -100,11 +92,28 @@ func writeTable(t *testing.T) string {
 	return table.String()
 }
 
+// variants returns a provider of each kind, and a further one for each switch that
+// a kind takes.
+func variants() []config.Provider {
+	var all []config.Provider
+	for _, c := range clouds.All() {
+		p := config.Provider{Kind: c.Kind, Settings: clouds.Settings{"region": "eu-central-1"}}
+		all = append(all, p)
+		for _, k := range c.Keys {
+			if k.Sort == clouds.Flag {
+				p.Settings = clouds.Settings{k.Name: true}
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
 // writesOf returns how many writes it takes to move ten traps open to everyone.
 func writesOf(t *testing.T, p config.Provider) (both, inPlace int) {
 	t.Helper()
 	id := "bb4b2611-3d72-467b-8602-280330ecd65c"
-	if p.Kind == config.AWS {
+	if p.Kind == "aws" {
 		id = "sg-0f3a9c1d2e4b5a687"
 	}
 	firewall, err := openFirewall(t.Context(), config.Group{Name: "web", Provider: p, Firewall: id})

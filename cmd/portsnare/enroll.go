@@ -12,19 +12,19 @@ import (
 func newEnroll(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enroll HOST",
-		Short: "Give a host a credential and print the token that it joins with",
-		Long: `Asks the running controller for a credential for one of the configuration's
-hosts and prints it as a token, once. On the host, type
+		Short: "Enroll a host and print the token with which it joins",
+		Long: `Enroll asks the running controller for a credential for one of the hosts in the
+configuration and prints it as a token, once. On the host, run
 
 	portsnare-agent join TOKEN
 
 The token is a secret; the controller keeps only its public half.`,
 	}
-	renew := c.Flags().Bool("renew", false, "end the host's present credential and give it a new one")
+	renew := c.Flags().Bool("renew", false, "replace the host's present credential, which stops working")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var answer enrollAnswer
-		if err := a.ask(c.Context(), verbEnroll, enrollRequest{Host: args[0], Renew: *renew}, &answer); err != nil {
+		if err := a.question(c, verbEnroll, enrollRequest{Host: args[0], Renew: *renew}, &answer); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)
@@ -34,6 +34,7 @@ The token is a secret; the controller keeps only its public half.`,
 
 // WriteText implements cli.Answer: the token alone, ready for a pipe.
 func (e enrollAnswer) WriteText(w io.Writer) error {
+	// Not as a line of text: a token is longer than those, and ours.
 	_, err := fmt.Fprintln(w, e.Token)
 	return err
 }
@@ -41,11 +42,12 @@ func (e enrollAnswer) WriteText(w io.Writer) error {
 func newExpel(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "expel HOST",
-		Short: "End the credential of a host at once",
-		Long: `Asks the running controller to end the host's credential and connection. What
-the host has armed stays armed until portsnare-agent flush there.`,
+		Short: "Revoke the credential of a host at once",
+		Long: `Expel asks the running controller to revoke the host's credential and to close its
+connection. What the host has armed stays armed until you run portsnare-agent
+flush there.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.ask(c.Context(), verbExpel, expelRequest{Host: args[0]}, nil)
+			return a.question(c, verbExpel, expelRequest{Host: args[0]}, nil)
 		},
 	}
 }

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 )
 
@@ -17,43 +20,59 @@ func newInit(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a commented configuration to start from",
-		Long: `Init writes a commented configuration, with example values to be replaced. It
-never overwrites a file.`,
+		Long: `Init writes a commented configuration. portsnare check names the example values
+that are still to be replaced. It never overwrites a file.`,
 	}
 	stdout := c.Flags().Bool("stdout", false, "write to standard output instead of a file")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		example := config.NewExample(newOwner())
 		if *stdout {
-			_, err := c.OutOrStdout().Write(config.Example)
+			_, err := c.OutOrStdout().Write(example)
 			return err
 		}
-		if err := writeNew(a.path(), config.Example); err != nil {
+		if err := writeNew(a.path(), example); err != nil {
 			return initError(a.path(), err)
 		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "%s: written; next, edit it and run: portsnare check -c %[1]s\n", a.path())
-		return err
+		text := cli.NewText(c.OutOrStdout())
+		text.Line("%s: written; next, edit it and run: portsnare check -c %[1]s", a.path())
+		return text.Err()
 	}
 	return c
 }
 
-// writeNew writes a file that must not be there yet, and its directories.
+// newOwner returns a name that no other installation has.
+func newOwner() string {
+	var word [ownerSize]byte
+	rand.Read(word[:]) //nolint:errcheck // it never fails: crypto/rand since Go 1.24
+	return hex.EncodeToString(word[:])
+}
+
+// writeNew writes a file that must not be there yet, and its directories. The file
+// is complete or not there.
 func writeNew(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(folder), renameio.WithStaticPermissions(0o644))
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path)) // half a file is none
+	defer f.Cleanup() //nolint:errcheck // the temporary name, once it has the real one
+	if _, err := f.Write(text); err != nil {
+		return err
 	}
-	return nil
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Link(f.Name(), path) // which, unlike a rename, replaces nothing
 }
 
 func initError(path string, err error) error {
 	e := &portsnare.Error{Op: "write", Subject: path, Err: err}
 	if cause, ok := errors.AsType[*fs.PathError](err); ok {
+		e.Err = cause.Err
+	} else if cause, ok := errors.AsType[*os.LinkError](err); ok {
 		e.Err = cause.Err
 	}
 	switch {

@@ -2,11 +2,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 )
@@ -14,7 +11,5 @@ import (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return cli.Run(ctx, newRoot(), args, cli.IO{In: stdin, Out: stdout, Err: stderr})
+	return cli.Main(newRoot(), args, cli.IO{In: stdin, Out: stdout, Err: stderr})
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/placement"
@@ -84,15 +86,15 @@ func (c *checkup) problems() int {
 
 // WriteText implements cli.Answer.
 func (c *checkup) WriteText(w io.Writer) error {
-	fmt.Fprintln(w, strings.TrimSpace(c.Group+": "+c.Kind+" "+c.Firewall))
-	var err error
+	text := cli.NewText(w)
+	text.Line("%s", strings.TrimSpace(c.Group+": "+c.Kind+" "+c.Firewall))
 	for _, f := range c.Findings {
-		_, err = fmt.Fprintf(w, "  %-12s %-8s %s\n", f.Check, f.Result, f.Text)
+		text.Line("  %-12s %-8s %s", f.Check, f.Result, f.Text)
 		if f.Hint != "" {
-			_, err = fmt.Fprintf(w, "  %-12s %-8s hint: %s\n", "", "", f.Hint)
+			text.Line("  %-12s %-8s hint: %s", "", "", f.Hint)
 		}
 	}
-	return err
+	return text.Err()
 }
 
 // examination is one checkup under way.
@@ -140,16 +142,17 @@ func (e *examination) credential(ctx context.Context) bool {
 
 func (e *examination) permissions(ctx context.Context) {
 	p, can := e.firewall.(permitter)
-	switch {
-	case can:
-		if err := p.Permissions(ctx); err != nil {
-			e.problem("permissions", err)
-			return
+	if !can {
+		if c, _ := clouds.Find(e.Kind); c.Unasked != "" {
+			e.add("permissions", resultUnknown, c.Unasked, "")
 		}
-		e.ok("permissions", "suffice")
-	case e.Kind == config.OpenStack:
-		e.add("permissions", resultUnknown, "OpenStack tells when it is asked to write; the role member suffices", "")
+		return
 	}
+	if err := p.Permissions(ctx); err != nil {
+		e.problem("permissions", err)
+		return
+	}
+	e.ok("permissions", "suffice")
 }
 
 func (e *examination) read(ctx context.Context) bool {

@@ -21,13 +21,13 @@ import (
 
 const placementDocs = "../../docs/placement"
 
-// clouds are the firewalls of docs/placement.md: the openings that are left for
+// budgets are the firewalls of docs/placement.md: the openings that are left for
 // traps beside a protected and a public port. Each has the answer of
 //
 //	portsnare simulate --json --budget BUDGET
 //
 // in docs/placement, from which the tables in the text are written.
-var clouds = []struct {
+var budgets = []struct {
 	file   string
 	name   string
 	budget int
@@ -54,7 +54,7 @@ func played(t *testing.T, budget, runs int) simulate.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := simulate.Run(options)
+	report, err := simulate.Run(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func played(t *testing.T, budget, runs int) simulate.Report {
 // TestPlacementFigures: what can be computed is as the files say, and what is
 // counted differs by no more than chance.
 func TestPlacementFigures(t *testing.T) {
-	for _, cloud := range clouds {
+	for _, cloud := range budgets {
 		have, want := committed(t, cloud.file), played(t, cloud.budget, 120)
 		if have.Runs < 10_000 {
 			t.Errorf("%s: %d runs a cell, want 10,000", cloud.file, have.Runs)
@@ -113,7 +113,7 @@ func sameShare(t *testing.T, what string, a, b simulate.Cell) {
 // TestPlacementText: the tables of the text are those of the files.
 func TestPlacementText(t *testing.T) {
 	var text strings.Builder
-	if err := committed(t, clouds[0].file).WriteText(&text); err != nil {
+	if err := committed(t, budgets[0].file).WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"simulation": "```text\n" + text.String() + "```", "clouds": cloudTable(t), "bait": baitTable()} {
@@ -127,7 +127,7 @@ func TestPlacementText(t *testing.T) {
 func cloudTable(t *testing.T) string {
 	names := []string{"Scan"}
 	var reports []simulate.Report
-	for _, cloud := range clouds {
+	for _, cloud := range budgets {
 		names = append(names, cloud.name)
 		reports = append(reports, committed(t, cloud.file))
 	}
@@ -163,7 +163,7 @@ func TestPlacementPlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	if err := simulate.Plot(options, folder); err != nil {
+	if err := simulate.Plot(t.Context(), options, folder); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"rate.svg", "rotation.svg"} {

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
@@ -16,13 +19,13 @@ func newPlan(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [GROUP]",
 		Short: "Show what a rotation would change, and change nothing",
-		Long: `Reads the cloud firewall and draws a trap set as a rotation would; the rotation
-itself will draw another. A table says how likely one scanning source is to reach
-a given protected port, and how many packets must be forged to have somebody else
-banned, now and with other settings. Lines that begin with + would be opened,
-those with - closed; how many calls that takes, and how many of the rules that
-the firewall may hold are then used, is said above. Exit code 3 says that there are
-changes, as there always are.`,
+		Long: `Plan reads the cloud firewall and draws a trap set as a rotation would. The rotation
+itself will draw another one. The first line shows how many API writes the change
+takes and how many of the firewall's rules it uses. The table shows how likely one
+scanning source is to reach a given protected port, and how many packets an attacker
+must forge to have somebody else banned, with the present settings and with others.
+Lines that begin with + would be opened, lines that begin with - would be closed.
+Exit code 3 means that there are changes, as there always are.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -36,15 +39,9 @@ changes, as there always are.`,
 		}
 		var answer planAnswer
 		for _, g := range groups {
-			firewall, err := openFirewall(c.Context(), g)
-			if err != nil {
+			if err := a.await(c, cloudOf(g), func(ctx context.Context) error { return answer.add(ctx, g) }); err != nil {
 				return err
 			}
-			preview, err := rotator.NewPreview(c.Context(), groupOf(g), firewall, placement.SecureRand())
-			if err != nil {
-				return err
-			}
-			answer.Plans = append(answer.Plans, preview)
 		}
 		if err := cli.Print(c, *asJSON, answer); err != nil {
 			return err
@@ -56,6 +53,25 @@ changes, as there always are.`,
 
 type planAnswer struct {
 	Plans []rotator.Preview `json:"plans"`
+}
+
+// add adds what a rotation of the group would change.
+func (p *planAnswer) add(ctx context.Context, g config.Group) error {
+	firewall, err := openFirewall(ctx, g)
+	if err != nil {
+		return err
+	}
+	preview, err := rotator.NewPreview(ctx, groupOf(g), firewall, placement.SecureRand())
+	if err != nil {
+		return err
+	}
+	p.Plans = append(p.Plans, preview)
+	return nil
+}
+
+// cloudOf is what a command waits for that asks the cloud of a group.
+func cloudOf(g config.Group) wait {
+	return wait{"the cloud of group " + g.Name, cloudTime, "check this machine's network and the status of the cloud's API"}
 }
 
 // pending is the exit code of the command.
@@ -70,31 +86,27 @@ func (p planAnswer) pending() error {
 
 // WriteText implements cli.Answer.
 func (p planAnswer) WriteText(w io.Writer) error {
+	text := cli.NewText(w)
 	for _, preview := range p.Plans {
-		_, err := fmt.Fprintf(w, "%s: %d to open, %d to close (%s, %s); %d of %d openings used (%d of %s), %d traps\n",
+		text.Line("%s: %d to open, %d to close (%s, %s); %d of %d openings used (%d of %s), %d traps",
 			preview.Group, len(preview.Plan.Open), len(preview.Plan.Close), preview.Way, count(preview.Writes, "write"),
 			preview.Used, preview.Budget, preview.Rules, count(preview.Limit, "rule"), preview.Traps)
 		for _, warning := range preview.Warnings {
-			fmt.Fprintf(w, "warning: %s\n", warning)
+			text.Line("warning: %s", warning)
 		}
-		if err == nil {
-			err = writeTradeOff(w, preview)
-		}
-		if err == nil {
-			_, err = io.WriteString(w, preview.Plan.String())
-		}
-		if err != nil {
-			return err
+		writeTradeOff(text, preview)
+		for line := range strings.Lines(preview.Plan.String()) {
+			text.Line("%s", strings.TrimSuffix(line, "\n"))
 		}
 	}
-	return nil
+	return text.Err()
 }
 
 // writeTradeOff shows what the trap sets are worth beside what they would be
 // with fewer and with more ports exposed: the chance of one source to reach a
 // given protected port, and what it takes to have somebody else banned.
-func writeTradeOff(w io.Writer, p rotator.Preview) error {
-	table := cli.NewTable(w, "EXPOSED", "RANDOM ORDER", "NMAP", "SWEEP OF 100", "FORGED", "BITS", "SETTING")
+func writeTradeOff(text *cli.Text, p rotator.Preview) {
+	table := cli.NewTable(text, "EXPOSED", "RANDOM ORDER", "NMAP", "SWEEP OF 100", "FORGED", "BITS", "SETTING")
 	row := func(o placement.Outlook, note string) {
 		table.Row(fmt.Sprintf("%d ports", o.Exposed), percent(o.Random), percent(o.Nmap), percent(o.Sweep),
 			fmt.Sprintf("%.0f packets", o.Far), fmt.Sprintf("%.0f", o.Bits.Total()), note)
@@ -103,7 +115,7 @@ func writeTradeOff(w io.Writer, p rotator.Preview) error {
 	for _, o := range p.Others {
 		row(o, "traps: {exposed: "+strconv.Itoa(o.Exposed)+", forged: "+strconv.Itoa(int(o.Far))+"}")
 	}
-	return table.Flush()
+	table.Flush() //nolint:errcheck // text keeps it
 }
 
 // percent writes a probability.

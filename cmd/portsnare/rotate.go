@@ -1,7 +1,8 @@
 package main
 
 import (
-	"fmt"
+	"cmp"
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -13,8 +14,8 @@ func newRotate(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate [GROUP]",
 		Short: "Move the traps of a group, or of all groups, now",
-		Long: `Asks the running controller for a rotation and waits until it is complete. A
-rotation that is pending is resumed.`,
+		Long: `Rotate asks the running controller for a rotation and waits until it is complete. If
+a rotation is pending, the controller resumes it.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -23,7 +24,10 @@ rotation that is pending is resumed.`,
 			request.Group = args[0]
 		}
 		var answer rotateAnswer
-		if err := a.ask(c.Context(), verbRotate, request, &answer); err != nil {
+		w := wait{"the rotation of " + cmp.Or(request.Group, "all groups"), rotationTime,
+			"the controller goes on with the rotation, and portsnare status shows how far it is"}
+		ask := func(ctx context.Context) error { return a.ask(ctx, verbRotate, request, &answer) }
+		if err := a.await(c, w, ask); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)
@@ -33,10 +37,9 @@ rotation that is pending is resumed.`,
 
 // WriteText implements cli.Answer.
 func (r rotateAnswer) WriteText(w io.Writer) error {
+	text := cli.NewText(w)
 	for _, g := range r.Groups {
-		if _, err := fmt.Fprintf(w, "%s: generation %s, %d openings, %d traps\n", g.Group, g.Generation, g.Openings, g.Traps); err != nil {
-			return err
-		}
+		text.Line("%s: generation %s, %d openings, %d traps", g.Group, g.Generation, g.Openings, g.Traps)
 	}
-	return nil
+	return text.Err()
 }

@@ -31,7 +31,12 @@ rotation of every group. What was left undone by an earlier run is resumed.`,
 			if err != nil {
 				return err
 			}
-			return runController(c.Context(), cfg, cli.NewLogger(c.ErrOrStderr(), cfg.Log.Level, cfg.Log.JSON))
+			log := cli.NewLogger(c.ErrOrStderr(), cfg.Log.Level, cfg.Log.JSON)
+			defer cli.LogHangups(c.Context(), log)()
+			for _, w := range cfg.Warnings {
+				log.Warn("the configuration is valid, but", "at", w.Position(), "key", w.Key, "warning", w.Message)
+			}
+			return runController(c.Context(), cfg, log)
 		},
 	}
 }

@@ -50,12 +50,12 @@ any cloud; no packet is sent. docs/placement.md explains the figures.`,
 		if err != nil {
 			return err
 		}
-		report, err := simulate.Run(options)
+		report, err := simulate.Run(c.Context(), options)
 		if err != nil {
 			return err
 		}
 		if f.plots != "" {
-			if err := simulate.Plot(options, f.plots); err != nil {
+			if err := simulate.Plot(c.Context(), options, f.plots); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -16,14 +15,14 @@ import (
 func newStatus(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Say which generation is armed where",
-		Long: `Asks the running controller for its groups and hosts. Traps are counted and not
-named: where they are is a secret.`,
+		Short: "Show the groups, the hosts, and what is armed where",
+		Long: `Status asks the running controller for its groups and hosts. It counts the traps
+and does not name them: where they are is a secret.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var answer statusAnswer
-		if err := a.ask(c.Context(), verbStatus, nil, &answer); err != nil {
+		if err := a.question(c, verbStatus, nil, &answer); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)
@@ -33,34 +32,32 @@ named: where they are is a secret.`,
 
 // WriteText implements cli.Answer.
 func (s statusAnswer) WriteText(w io.Writer) error {
-	groups := cli.NewTable(w, "GROUP", "GENERATION", "TRAPS", "OPENINGS", "ROTATED", "NEXT", "PENDING")
+	text := cli.NewText(w)
+	groups := cli.NewTable(text, "GROUP", "GENERATION", "TRAPS", "OPENINGS", "ROTATED", "NEXT", "PENDING")
 	for _, g := range s.Groups {
 		groups.Row(g.Group, g.Generation.String(), strconv.Itoa(g.Traps), strconv.Itoa(g.Openings),
 			clock(g.RotatedAt), clock(g.NextAt), g.Pending)
 	}
-	if err := groups.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	hosts := cli.NewTable(w, "HOST", "GROUP", "ARMED", "SEEN", "BANS", "PROBLEM")
+	groups.Flush() //nolint:errcheck // text keeps it
+	text.Line("")
+	hosts := cli.NewTable(text, "HOST", "GROUP", "ARMED", "SEEN", "BANS", "PROBLEM")
 	for _, g := range s.Groups {
 		for _, h := range g.Hosts {
 			hosts.Row(h.Host, g.Group, armed(h), clock(h.SeenAt), strconv.Itoa(h.Bans), problem(h))
 		}
 	}
-	if err := hosts.Flush(); err != nil {
-		return err
-	}
+	hosts.Flush() //nolint:errcheck // text keeps it
 	for _, g := range s.Groups {
 		if g.Problem == "" {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s: %s\n", g.Group, g.Problem)
+		text.Line("")
+		text.Line("%s: %s", g.Group, g.Problem)
 		if g.Hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", g.Hint)
+			text.Line("hint: %s", g.Hint)
 		}
 	}
-	return nil
+	return text.Err()
 }
 
 func problem(h rotator.HostStatus) string {

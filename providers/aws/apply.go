@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -15,8 +14,9 @@ import (
 // closes, or closes and opens equally many of each IP family, else two. (Three,
 // where one family has openings left and the other has closings.) What can be
 // replaced in place is, so the group never holds more rules than it must; then
-// it opens, then it closes. A rule with a former mark is never replaced in place,
-// as it would keep that mark; where such rules leave no room, they go first.
+// it opens, then it closes. Rules with a former mark go before all that, in a write
+// of their own: replaced in place they would keep that mark, and EC2 holds no rule
+// twice, whatever its tags.
 //
 // What a write that fails was to change is not in Done, although the change may
 // have been made where only the reply was lost: the next Rules tells.
@@ -29,21 +29,17 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 		return done, err
 	}
 	w := fold(plan, f.mark)
+	if err := f.close(ctx, w.former, &done); err != nil {
+		return done, err
+	}
 	if err := f.swap(ctx, w.swaps, &done); err != nil {
 		return done, err
 	}
-	err := f.open(ctx, w.opens, &done)
-	full := errors.Is(err, portsnare.LimitExceeded) && slices.ContainsFunc(w.closes, f.isFormer)
-	if err != nil && !full {
+	if err := f.open(ctx, w.opens, &done); err != nil {
 		return done, err
 	}
-	if err := f.close(ctx, w.closes, &done); err != nil || !full {
-		return done, err
-	}
-	return done, f.open(ctx, w.opens, &done)
+	return done, f.close(ctx, w.closes, &done)
 }
-
-func (f *Firewall) isFormer(r portsnare.Rule) bool { return r.Mark != f.mark }
 
 // check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
@@ -55,7 +51,8 @@ func (f *Firewall) check(plan portsnare.Plan) error {
 
 // writes is a plan folded to what EC2 can do in one call each.
 type writes struct {
-	swaps  []swap // one ModifySecurityGroupRules
+	former []portsnare.Rule // to be closed
+	swaps  []swap           // one ModifySecurityGroupRules
 	opens  []portsnare.Opening
 	closes []portsnare.Rule
 }
@@ -76,7 +73,7 @@ func fold(plan portsnare.Plan, mark portsnare.Mark) writes {
 	free := map[int][]portsnare.Rule{} // rules to close, by the address length of their family
 	for _, r := range distinct(plan.Close, func(r portsnare.Rule) string { return r.ID }) {
 		if r.Mark != mark {
-			w.closes = append(w.closes, r)
+			w.former = append(w.former, r)
 			continue
 		}
 		bits := r.Opening.Source.Addr().BitLen() // 0 for a source without a prefix
@@ -91,14 +88,14 @@ func fold(plan portsnare.Plan, mark portsnare.Mark) writes {
 		w.swaps = append(w.swaps, swap{free[bits][0], o})
 		free[bits] = free[bits][1:]
 	}
-	w.closes = slices.Concat(w.closes, free[32], free[128], free[0])
+	w.closes = slices.Concat(free[32], free[128], free[0])
 	return w
 }
 
 // Writes returns how many calls carry out a plan.
 func (f *Firewall) Writes(plan portsnare.Plan) int {
 	w := fold(plan, f.mark)
-	return min(1, len(w.swaps)) + min(1, len(w.opens)) + min(1, len(w.closes))
+	return min(1, len(w.former)) + min(1, len(w.swaps)) + min(1, len(w.opens)) + min(1, len(w.closes))
 }
 
 // distinct returns the first of all items with the same key, in their order:

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -33,10 +34,11 @@ var Policy string
 // checked 2026-11-21).
 const DefaultRules = 60
 
-const (
-	callTimeout = 20 * time.Second
-	pageSize    = 1000 // the most that DescribeSecurityGroupRules returns at once
-)
+// CallTimeout is how long a call may take, unless Options say else.
+const CallTimeout = 20 * time.Second
+
+// pageSize is the most that DescribeSecurityGroupRules returns at once.
+const pageSize = 1000
 
 // Options says which security group holds the traps, and whose they are.
 type Options struct {
@@ -45,6 +47,7 @@ type Options struct {
 	Mark    portsnare.Mark   // of the rules that are ours
 	Former  []portsnare.Mark // that they had before; rules with one can be closed
 	Rules   int              // quota of inbound rules for each IP family; 0 for DefaultRules
+	Timeout time.Duration    // of one call; 0 for CallTimeout
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -76,6 +79,7 @@ func Open(ctx context.Context, o Options) (*Firewall, error) {
 			"set the provider's `region`, such as eu-central-1, or AWS_REGION")
 	}
 	f := New(ec2.NewFromConfig(cfg), o.GroupID, o.Mark, o.Former...)
+	f.timeout = cmp.Or(o.Timeout, CallTimeout)
 	if o.Rules > 0 {
 		f.rules = o.Rules
 	}
@@ -102,7 +106,7 @@ func (o Options) check() error {
 // [DefaultRules]. Rules that bear a former mark can be closed. The client's own
 // retrying is not used.
 func New(client *ec2.Client, groupID string, mark portsnare.Mark, former ...portsnare.Mark) *Firewall {
-	return &Firewall{client, groupID, mark, former, DefaultRules, callTimeout, pageSize}
+	return &Firewall{client, groupID, mark, former, DefaultRules, CallTimeout, pageSize}
 }
 
 // CallTimeout returns how long a call may take, from looking for credentials to

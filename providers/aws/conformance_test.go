@@ -1,12 +1,10 @@
 package aws_test
 
 import (
-	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
 
 	"github.com/portsnare/portsnare"
@@ -19,8 +17,8 @@ func TestConformance(t *testing.T) {
 		Mark:   mark,
 		New:    newSubject,
 		Writes: fewestWrites,
-		Forms:  []providertest.Form{providertest.Plain, providertest.Marked, providertest.Named},
-		Faults: slices.Sorted(maps.Keys(answers)),
+		Forms:  append(providertest.MarkedForms, providertest.Plain, providertest.Named),
+		Faults: providertest.FaultsOf(answers),
 	})
 }
 
@@ -35,20 +33,26 @@ func newSubject(t *testing.T, room int) providertest.Subject {
 		Firewall: firewall,
 		Human:    console{l.ec2, l.group},
 		Writes:   func() int { return len(l.writes(0)) },
-		Faults:   newFaults(l.ec2),
+		Faults:   disturb(l.ec2),
+		Hasten:   firewall.SetTimeout,
 		Remove:   func() error { l.ec2.DeleteGroup(l.group); return nil },
 	}
 }
 
 // fewestWrites: one Modify for as many as are opened and closed of a family,
 // one Authorize for what is opened beyond, one Revoke for what is closed
-// beyond.
+// beyond, and one Revoke for what bears a former mark.
 func fewestWrites(_ []portsnare.Rule, plan portsnare.Plan) int {
 	opens, closes := map[bool]int{}, map[bool]int{} // by whether it is IPv4
 	for _, o := range plan.Open {
 		opens[o.Source.Addr().Is4()]++
 	}
+	var former int
 	for _, r := range plan.Close {
+		if r.Mark != mark {
+			former = 1
+			continue
+		}
 		closes[r.Opening.Source.Addr().Is4()]++
 	}
 	var modify, authorize, revoke int
@@ -63,7 +67,7 @@ func fewestWrites(_ []portsnare.Rule, plan portsnare.Plan) int {
 			modify = 1
 		}
 	}
-	return modify + authorize + revoke
+	return former + modify + authorize + revoke
 }
 
 // console is a human at the console of the fake.
@@ -95,12 +99,10 @@ func (c console) Add(form providertest.Form, o portsnare.Opening) (string, error
 	switch form {
 	case providertest.Plain:
 		r.Description, r.Tags = "ask ops", map[string]string{"owner": "ops", "Name": "web"}
-	case providertest.Marked:
-		r.Tags = map[string]string{"portsnare": string(mark)}
 	case providertest.Named:
 		r.CIDR, r.PrefixListID = portsnare.Source{}, "pl-0123456789abcdef0"
 	default:
-		return "", fmt.Errorf("EC2 has no rule that is %s", form)
+		r.Tags = map[string]string{"portsnare": string(providertest.MarkOf(form, mark))}
 	}
 	return c.ec2.AddRule(c.group, r)
 }
@@ -126,73 +128,17 @@ func fakeRule(o portsnare.Opening) ec2fake.Rule {
 	return ec2fake.Rule{Protocol: o.Range.Protocol.String(), FromPort: int(o.Range.From), ToPort: int(o.Range.To), CIDR: o.Source}
 }
 
-// answer is what EC2 does in a fault, and when.
-type answer struct {
-	stage ec2fake.Stage
-	with  http.Handler
+// answers of EC2, which never says when to come again.
+var answers = map[providertest.Fault]providertest.Answer{
+	providertest.Throttled:   {Stage: ec2fake.Before, With: ec2fake.Throttled},
+	providertest.ServerError: {Stage: ec2fake.Before, With: ec2fake.Unavailable},
+	providertest.LateError:   {Stage: ec2fake.After, With: ec2fake.InternalError},
 }
 
-// EC2 never says when to come again.
-var answers = map[providertest.Fault]answer{
-	providertest.LostRequest: {ec2fake.Before, ec2fake.Drop},
-	providertest.LostReply:   {ec2fake.After, ec2fake.Drop},
-	providertest.Throttled:   {ec2fake.Before, ec2fake.Throttled},
-	providertest.ServerError: {ec2fake.Before, ec2fake.Unavailable},
-	providertest.LateError:   {ec2fake.After, ec2fake.InternalError},
-	providertest.BadGateway:  {ec2fake.Before, ec2fake.BadGateway},
-	providertest.LateGateway: {ec2fake.After, ec2fake.BadGateway},
-	providertest.Hang: {ec2fake.Before, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done()
-	})},
-}
-
-// troubles makes the fake's calls fail.
-type troubles struct {
-	ec2 *ec2fake.Fake
-
-	mu   sync.Mutex
-	list []*providertest.Trouble
-}
-
-func newFaults(f *ec2fake.Fake) *troubles {
-	t := &troubles{ec2: f}
-	f.Intercept(t.strike)
-	return t
-}
-
-func (t *troubles) Inject(trouble providertest.Trouble) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list = append(t.list, &trouble)
-}
-
-func (t *troubles) Freeze(lists int) { t.ec2.Freeze(lists) }
-
-func (t *troubles) Clear() {
-	t.ec2.Thaw()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list = nil
-}
-
-func (t *troubles) strike(_ context.Context, stage ec2fake.Stage, call ec2fake.Call) http.Handler {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sort := providertest.Write
-	switch call.Action {
-	case "DescribeSecurityGroups", "DescribeSecurityGroupRules":
-		sort = providertest.Read
-	}
-	for _, trouble := range t.list {
-		a := answers[trouble.Fault]
-		switch {
-		case trouble.Call != sort || a.stage != stage || trouble.Times == 0:
-		case trouble.Skip > 0:
-			trouble.Skip--
-		default:
-			trouble.Times--
-			return a.with
-		}
-	}
-	return nil
+func disturb(f *ec2fake.Fake) *providertest.Disturbance[ec2fake.Call] {
+	return providertest.Disturb(f, answers,
+		func(text string) http.Handler {
+			return refusal(http.StatusBadRequest, "InvalidPermission.Duplicate", text)
+		},
+		func(c ec2fake.Call) bool { return !strings.HasPrefix(c.Action, "Describe") })
 }

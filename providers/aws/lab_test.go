@@ -19,6 +19,7 @@ import (
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/providers/aws"
 	"github.com/portsnare/portsnare/providers/fakes/ec2fake"
+	"github.com/portsnare/portsnare/providers/providertest"
 )
 
 const mark = portsnare.Mark("tokyo/web")
@@ -66,7 +67,7 @@ func (l *lab) firewall(region string, options ...func(*ec2.Options)) *aws.Firewa
 		BaseEndpoint: sdk.String(l.url),
 		Credentials:  credentials.NewStaticCredentialsProvider(ec2fake.DefaultAccessKeyID, "secret", ""),
 	}, options...)
-	return aws.New(client, l.group, mark)
+	return aws.New(client, l.group, mark, providertest.MarkOf(providertest.Former, mark))
 }
 
 // human makes a rule that is to stay as it is.
@@ -174,50 +175,8 @@ func (l *lab) writes(n int) []string {
 	return actions
 }
 
-// dual returns openings of ranges such as "8000-8009/tcp" to everyone.
-func dual(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), portsnare.AnySource()...)
-}
-
-func v4(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), anyV4)
-}
-
-func parse(t *testing.T, ranges ...string) []portsnare.PortRange {
-	t.Helper()
-	var parsed []portsnare.PortRange
-	for _, text := range ranges {
-		r, err := portsnare.ParsePortRange(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed = append(parsed, r)
-	}
-	return parsed
-}
-
-// wantError checks kind, text and hint; an empty one is not checked.
-func wantError(t *testing.T, err error, kind portsnare.Kind, text, hint string) {
-	t.Helper()
-	if err == nil {
-		t.Fatalf("no error, want %s", kind)
-	}
-	if got := portsnare.KindOf(err); got != kind {
-		t.Errorf("kind = %q, want %q: %v", got, kind, err)
-	}
-	if got := err.Error(); text != "" && got != text {
-		t.Errorf("error = %q\n want   %q", got, text)
-	}
-	if got := portsnare.HintOf(err); hint != "" && got != hint {
-		t.Errorf("hint = %q\n want  %q", got, hint)
-	}
-}
-
-func noError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+// The words of all labs.
+var (
+	dual, v4, parse    = providertest.Dual, providertest.V4, providertest.Ranges
+	noError, wantError = providertest.NoError, providertest.WantError
+)

@@ -1,20 +1,17 @@
 package digitalocean_test
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/digitalocean"
 	"github.com/portsnare/portsnare/providers/fakes/dofake"
 	"github.com/portsnare/portsnare/providers/providertest"
 )
@@ -35,7 +32,7 @@ func conform(t *testing.T, replace bool, writes func([]portsnare.Rule, portsnare
 		Writes: writes,
 		// What admits ports to addresses in a firewall of ours is ours.
 		Forms:  []providertest.Form{providertest.Marked, providertest.Deny, providertest.Named},
-		Faults: slices.Sorted(maps.Keys(answers)),
+		Faults: providertest.FaultsOf(answers),
 	})
 }
 
@@ -46,11 +43,14 @@ func newSubject(t *testing.T, room int, replace bool) providertest.Subject {
 	}
 	l := newLab(t, dofake.Options{Pending: 1}, outbound)
 	l.options.Replace = replace
+	firewall := l.open(l.options)
 	return providertest.Subject{
-		Firewall: l.open(l.options),
+		Firewall: firewall,
 		Human:    console{l.do, l.id},
 		Writes:   func() int { return len(l.writes(0)) },
-		Faults:   newFaults(l.do),
+		Faults:   disturb(l.do),
+		Rename:   func(mark portsnare.Mark) error { return l.do.Rename(l.id, digitalocean.Name(mark)) },
+		Hasten:   firewall.SetTimeout,
 		Remove:   func() error { l.do.RemoveFirewall(l.id); return nil },
 	}
 }
@@ -213,72 +213,16 @@ func fakeRule(o portsnare.Opening) dofake.Rule {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// answer is what DigitalOcean does in a fault, and when.
-type answer struct {
-	stage dofake.Stage
-	with  http.Handler
+var answers = map[providertest.Fault]providertest.Answer{
+	providertest.Throttled:    {Stage: dofake.Before, With: dofake.TooManyRequests(0)},
+	providertest.ThrottledFor: {Stage: dofake.Before, With: dofake.TooManyRequests(providertest.RetryAfterSeconds * time.Second)},
+	providertest.ServerError:  {Stage: dofake.Before, With: dofake.ServerError},
+	providertest.LateError:    {Stage: dofake.After, With: dofake.ServerError},
 }
 
-var answers = map[providertest.Fault]answer{
-	providertest.LostRequest:  {dofake.Before, dofake.Drop},
-	providertest.LostReply:    {dofake.After, dofake.Drop},
-	providertest.Throttled:    {dofake.Before, dofake.TooManyRequests(0)},
-	providertest.ThrottledFor: {dofake.Before, dofake.TooManyRequests(providertest.RetryAfterSeconds * time.Second)},
-	providertest.ServerError:  {dofake.Before, dofake.ServerError},
-	providertest.LateError:    {dofake.After, dofake.ServerError},
-	providertest.BadGateway:   {dofake.Before, dofake.BadGateway},
-	providertest.LateGateway:  {dofake.After, dofake.BadGateway},
-	providertest.Hang: {dofake.Before, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) // only then does a server see that its client has gone
-		<-r.Context().Done()
-		panic(http.ErrAbortHandler)
-	})},
-}
-
-// faults makes the fake's calls fail.
-type faults struct {
-	do *dofake.Fake
-
-	mu       sync.Mutex
-	troubles providertest.Troubles
-	struck   providertest.Fault // what hits the call that is under way
-}
-
-func newFaults(do *dofake.Fake) *faults {
-	f := &faults{do: do}
-	do.Intercept(f.strike)
-	return f
-}
-
-func (f *faults) Inject(trouble providertest.Trouble) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.troubles.Inject(trouble)
-}
-
-func (f *faults) Freeze(lists int) { f.do.Freeze(lists) }
-
-func (f *faults) Clear() {
-	f.do.Thaw()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.troubles = nil
-}
-
-// strike decides before the call which fault hits it, and lets the late ones
-// hit after it. One call is under way at a time.
-func (f *faults) strike(_ context.Context, stage dofake.Stage, call dofake.Call) http.Handler {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	sort := providertest.Read
-	if call.Writes() {
-		sort = providertest.Write
-	}
-	if stage == dofake.Before {
-		f.struck = f.troubles.Strike(sort)
-	}
-	if a, ok := answers[f.struck]; ok && a.stage == stage {
-		return a.with
-	}
-	return nil
+func disturb(f *dofake.Fake) *providertest.Disturbance[dofake.Call] {
+	return providertest.Disturb(f, answers,
+		func(text string) http.Handler {
+			return &dofake.Error{Status: http.StatusUnprocessableEntity, ID: "unprocessable_entity", Message: text}
+		}, dofake.Call.Writes)
 }

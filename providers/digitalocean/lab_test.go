@@ -17,6 +17,7 @@ import (
 	"github.com/portsnare/portsnare/providers/digitalocean"
 	"github.com/portsnare/portsnare/providers/fakes/dofake"
 	"github.com/portsnare/portsnare/providers/fakes/judge"
+	"github.com/portsnare/portsnare/providers/providertest"
 )
 
 const (
@@ -88,7 +89,7 @@ func makeLab(t *testing.T, o dofake.Options, outbound int, wrap func(*testing.T,
 		}
 	})
 	l.options = digitalocean.Options{
-		FirewallID: l.id, Mark: mark, Token: dofake.DefaultToken, Endpoint: l.url, Pace: rate.NewLimiter(rate.Inf, 0),
+		FirewallID: l.id, Mark: mark, Former: []portsnare.Mark{providertest.MarkOf(providertest.Former, mark)}, Token: dofake.DefaultToken, Endpoint: l.url, Pace: rate.NewLimiter(rate.Inf, 0),
 	}
 	l.Firewall = l.open(l.options)
 	return l
@@ -158,50 +159,11 @@ func (l *lab) inbound() []string {
 	return texts
 }
 
-func dual(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), portsnare.AnySource()...)
-}
-
-func v4(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), anyV4)
-}
-
-func parse(t *testing.T, ranges ...string) []portsnare.PortRange {
-	t.Helper()
-	var parsed []portsnare.PortRange
-	for _, text := range ranges {
-		r, err := portsnare.ParsePortRange(text)
-		noError(t, err)
-		parsed = append(parsed, r)
-	}
-	return parsed
-}
-
-// wantError checks kind, text and hint; an empty one is not checked.
-func wantError(t *testing.T, err error, kind portsnare.Kind, text, hint string) {
-	t.Helper()
-	if err == nil {
-		t.Fatalf("no error, want %s", kind)
-	}
-	if got := portsnare.KindOf(err); got != kind {
-		t.Errorf("kind = %q, want %q: %v", got, kind, err)
-	}
-	if got := err.Error(); text != "" && got != text {
-		t.Errorf("error = %q\n want   %q", got, text)
-	}
-	if got := portsnare.HintOf(err); hint != "" && got != hint {
-		t.Errorf("hint = %q\n want  %q", got, hint)
-	}
-}
-
-func noError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+// The words of all labs.
+var (
+	dual, v4, parse    = providertest.Dual, providertest.V4, providertest.Ranges
+	noError, wantError = providertest.NoError, providertest.WantError
+)
 
 // fill puts the ids of the lab's firewalls into a text.
 func (l *lab) fill(text string) string {

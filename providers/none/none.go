@@ -71,15 +71,15 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, o := range plan.Open {
-		if f.open(o) {
-			done.Opened = append(done.Opened, o)
-		}
-	}
 	for _, r := range plan.Close {
 		if i := slices.Index(f.rules, r); i >= 0 {
 			f.rules = slices.Delete(f.rules, i, i+1)
 			done.Closed = append(done.Closed, r)
+		}
+	}
+	for _, o := range plan.Open {
+		if f.open(o) {
+			done.Opened = append(done.Opened, o)
 		}
 	}
 	if len(done.Opened)+len(done.Closed) > 0 {
@@ -96,14 +96,14 @@ func (f *Firewall) open(o portsnare.Opening) bool {
 	if slices.ContainsFunc(f.rules, func(r portsnare.Rule) bool { return r.Opening == o }) {
 		return false
 	}
-	f.remember(o)
+	f.remember(o, f.mark)
 	return true
 }
 
-func (f *Firewall) remember(o portsnare.Opening) string {
+func (f *Firewall) remember(o portsnare.Opening, mark portsnare.Mark) string {
 	f.last++
 	id := strconv.Itoa(f.last)
-	f.rules = append(f.rules, portsnare.Rule{ID: id, Opening: o, Mark: f.mark})
+	f.rules = append(f.rules, portsnare.Rule{ID: id, Opening: o, Mark: mark})
 	return id
 }
 

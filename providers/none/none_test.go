@@ -16,11 +16,11 @@ func TestConformance(t *testing.T) {
 	providertest.Run(t, providertest.Provider{
 		Mark: mark,
 		New: func(*testing.T, int) providertest.Subject {
-			c := &counted{Firewall: none.New(mark)}
+			c := &counted{Firewall: none.New(mark, providertest.MarkOf(providertest.Former, mark))}
 			return providertest.Subject{Firewall: c, Human: nobody{c.Firewall}, Writes: func() int { return c.writes }}
 		},
 		Writes: func(_ []portsnare.Rule, plan portsnare.Plan) int { return min(1, len(plan.Open)+len(plan.Close)) },
-		Forms:  []providertest.Form{providertest.Marked},
+		Forms:  providertest.MarkedForms,
 	})
 }
 
@@ -49,24 +49,33 @@ func (n nobody) Rules() ([]providertest.Standing, error) {
 	return standing, err
 }
 
-func (n nobody) Add(_ providertest.Form, o portsnare.Opening) (string, error) { return n.Put(o), nil }
+func (n nobody) Add(form providertest.Form, o portsnare.Opening) (string, error) {
+	return n.Put(o, providertest.MarkOf(form, mark)), nil
+}
 
 func (n nobody) Edit(id string, o portsnare.Opening) (string, error) {
-	if err := n.Remove(id); err != nil {
+	r, err := n.find(id)
+	if err != nil {
 		return "", err
 	}
-	return n.Put(o), nil
+	n.Forget(id)
+	return n.Put(o, r.Mark), nil
 }
 
 func (n nobody) Remove(id string) error {
+	_, err := n.find(id)
+	n.Forget(id)
+	return err
+}
+
+func (n nobody) find(id string) (portsnare.Rule, error) {
 	rules, err := n.Firewall.Rules(context.Background())
 	for _, r := range rules {
 		if r.ID == id {
-			_, err = n.Apply(context.Background(), portsnare.Plan{Close: []portsnare.Rule{r}})
-			return err
+			return r, err
 		}
 	}
-	return fmt.Errorf("no rule %s: %w", id, err)
+	return portsnare.Rule{}, fmt.Errorf("no rule %s: %w", id, err)
 }
 
 // Every port of both protocols, one by one and for both families, fits.
@@ -77,5 +86,12 @@ func TestLimitsAreNone(t *testing.T) {
 	}
 	if got, want := limits.Budget(nil, portsnare.AnySource()...), 2*65535; got != want {
 		t.Errorf("budget %d, want %d", got, want)
+	}
+}
+
+// Nothing is called, so hosts may disarm at once.
+func TestNothingIsOnItsWay(t *testing.T) {
+	if got := none.New(mark).CallTimeout(); got != 0 {
+		t.Errorf("a call lives for %s, want 0", got)
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 // Apply carries out a plan in the fewest writes: one for all that opens, and
 // one for each rule that closes. It opens before it closes; where the quota has
-// no room for both it closes first, and no more than it must.
+// no room for both it closes first, and no more than it must. Rules with a former
+// mark go before all that: Neutron holds no rule twice, whatever its description.
 //
 // The group is read once more before the first write. What stands there by now
 // is not made again, what is gone needs no closing, and neither is in Done. What
@@ -33,11 +34,15 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 	if err != nil {
 		return done, err
 	}
-	opens := missing(group, plan.Open)
 	closes, err := standing(group, plan.Close)
 	if err != nil {
 		return done, err
 	}
+	former, closes := f.partByAge(closes)
+	if err := f.closeAll(ctx, former, &done); err != nil {
+		return done, err
+	}
+	opens := missing(group, former, plan.Open)
 	first, err := f.closeFirst(ctx, group, len(opens), len(closes))
 	if err != nil {
 		return done, err
@@ -86,12 +91,26 @@ func (f *Firewall) check(plan portsnare.Plan) error {
 	return nil
 }
 
+// partByAge parts rules to close into those with a former mark and those with the
+// present one.
+func (f *Firewall) partByAge(closes [][]portsnare.Rule) (former, present [][]portsnare.Rule) {
+	for _, same := range closes {
+		if same[0].Mark != f.mark {
+			former = append(former, same)
+		} else {
+			present = append(present, same)
+		}
+	}
+	return former, present
+}
+
 // missing returns the openings that no rule of the group admits in just the same
-// form, each once: Neutron refuses to make a rule twice.
-func missing(group *groups.SecGroup, openings []portsnare.Opening) []portsnare.Opening {
+// form, save those that are gone, each once: Neutron refuses to make a rule twice.
+func missing(group *groups.SecGroup, gone [][]portsnare.Rule, openings []portsnare.Opening) []portsnare.Opening {
 	there := make(map[portsnare.Opening]bool)
 	for _, r := range toRules(group.Rules) {
-		there[r.Opening] = true
+		isGone := slices.ContainsFunc(gone, func(same []portsnare.Rule) bool { return same[0].ID == r.ID })
+		there[r.Opening] = there[r.Opening] || !isGone
 	}
 	var absent []portsnare.Opening
 	for _, o := range openings {

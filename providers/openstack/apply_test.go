@@ -151,11 +151,11 @@ func TestApplyRefusesAPlanThatLies(t *testing.T) {
 		text string
 	}{
 		{"somebody's", claim(ssh, v4(t, "22/tcp")[0]),
-			"rule " + ssh + ` is 22/tcp from 0.0.0.0/0 with the mark "" now, and no longer 22/tcp from 0.0.0.0/0 with the mark "web"`},
+			"rule " + ssh + " is no longer what it was when the plan was made"},
 		{"another group's", claim(theirs, v4(t, "9/tcp")[0]),
-			"rule " + theirs + ` is 9/tcp from 0.0.0.0/0 with the mark "db" now, and no longer 9/tcp from 0.0.0.0/0 with the mark "web"`},
+			"rule " + theirs + " is no longer what it was when the plan was made"},
 		{"ours, but another", portsnare.Plan{Close: []portsnare.Rule{{ID: ours[0].ID, Opening: v4(t, "7/tcp")[0], Mark: mark}}},
-			"rule " + ours[0].ID + ` is 5/tcp from 0.0.0.0/0 with the mark "web" now, and no longer 7/tcp from 0.0.0.0/0 with the mark "web"`},
+			"rule " + ours[0].ID + " is no longer what it was when the plan was made"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := len(l.line.made(0))

@@ -16,12 +16,9 @@ import (
 var provider = providertest.Provider{
 	Mark:   mark,
 	Writes: fewestWrites,
-	Forms:  []providertest.Form{providertest.Plain, providertest.Marked, providertest.Named},
-	Faults: []providertest.Fault{
-		providertest.LostRequest, providertest.LostReply, providertest.Throttled, providertest.ThrottledFor,
-		providertest.ServerError, providertest.LateError, providertest.BadGateway, providertest.LateGateway,
-		providertest.OddAnswer, providertest.Hang,
-	},
+	Forms:  append(providertest.MarkedForms, providertest.Plain, providertest.Named),
+	Faults: append(providertest.FaultsOf(nil), providertest.Throttled, providertest.ThrottledFor,
+		providertest.ServerError, providertest.LateError, providertest.OddAnswer),
 }
 
 // TestConformance walks a real Neutron, which takes 10 to 50 ms for a call: the
@@ -46,6 +43,7 @@ func newSubject(t *testing.T, room int) providertest.Subject {
 		Human:    l.human,
 		Writes:   func() int { return len(writes(l.line.made(0))) },
 		Faults:   l.line,
+		Hasten:   l.SetTimeout,
 		Remove:   func() error { return groups.Delete(context.Background(), l.human.client, l.group).ExtractErr() },
 	}
 }

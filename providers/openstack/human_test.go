@@ -49,8 +49,10 @@ func (h *human) look() ([]providertest.Standing, error) {
 		}
 		s := providertest.Standing{Raw: fmt.Sprintf("%+v", r)}
 		s.ID, s.Opening = r.ID, openingOf(r)
-		if r.Description == marked {
-			s.Mark = mark
+		for _, form := range providertest.MarkedForms {
+			if m := providertest.MarkOf(form, mark); r.Description == describe(m) {
+				s.Mark = m
+			}
 		}
 		standing = append(standing, s)
 	}
@@ -78,14 +80,16 @@ func (h *human) Add(form providertest.Form, o portsnare.Opening) (string, error)
 	switch form {
 	case providertest.Plain:
 		opts.Description = "ask ops"
-	case providertest.Marked:
-		opts.Description = marked
 	case providertest.Named:
 		opts.RemoteIPPrefix, opts.RemoteGroupID = "", h.group
 	default:
-		return "", fmt.Errorf("Neutron has no rule that is %s", form)
+		opts.Description = describe(providertest.MarkOf(form, mark))
 	}
 	return h.create(opts)
+}
+
+func describe(mark portsnare.Mark) string {
+	return "portsnare: trap of group " + string(mark) + ", do not edit"
 }
 
 func optsOf(o portsnare.Opening) rules.CreateOpts {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/providers/openstack"
+	"github.com/portsnare/portsnare/providers/providertest"
 )
 
 const (
@@ -52,7 +53,7 @@ func newLab(t *testing.T) *lab {
 	server := httptest.NewServer(l.line)
 	t.Cleanup(server.Close)
 	l.url = server.URL
-	l.Firewall = openstack.New(client(server.URL, nil), l.group, mark)
+	l.Firewall = openstack.New(client(server.URL, nil), l.group, mark, providertest.MarkOf(providertest.Former, mark))
 	return l
 }
 
@@ -128,48 +129,8 @@ func (l *lab) add(o rules.CreateOpts) string {
 	return id
 }
 
-// dual returns openings of ranges such as "8000-8009/tcp" to everyone.
-func dual(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), portsnare.AnySource()...)
-}
-
-func v4(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), portsnare.AnySource()[0])
-}
-
-func parse(t *testing.T, ranges ...string) []portsnare.PortRange {
-	t.Helper()
-	var parsed []portsnare.PortRange
-	for _, text := range ranges {
-		r, err := portsnare.ParsePortRange(text)
-		noError(t, err)
-		parsed = append(parsed, r)
-	}
-	return parsed
-}
-
-// wantError checks kind, text and hint; an empty one is not checked.
-func wantError(t *testing.T, err error, kind portsnare.Kind, text, hint string) {
-	t.Helper()
-	if err == nil {
-		t.Fatalf("no error, want %s", kind)
-	}
-	if got := portsnare.KindOf(err); got != kind {
-		t.Errorf("kind = %q, want %q: %v", got, kind, err)
-	}
-	if got := err.Error(); text != "" && got != text {
-		t.Errorf("error = %q\n want   %q", got, text)
-	}
-	if got := portsnare.HintOf(err); hint != "" && got != hint {
-		t.Errorf("hint = %q\n want  %q", got, hint)
-	}
-}
-
-func noError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+// The words of all labs.
+var (
+	dual, v4           = providertest.Dual, providertest.V4
+	noError, wantError = providertest.NoError, providertest.WantError
+)

@@ -21,7 +21,7 @@ type line struct {
 	mu       sync.Mutex
 	calls    []string // method and path
 	post     []byte   // the last body with that method
-	troubles []*providertest.Trouble
+	troubles providertest.Troubles
 	past     *answer // of the group, for so many lists
 	lists    int
 	instead  func(*http.Request) *answer // asked first, where it is set
@@ -74,8 +74,15 @@ func (l *line) answer(r *http.Request, body []byte) answer {
 			return *a
 		}
 	}
-	fault := l.strike(r.Method)
+	sort := providertest.Write
+	if r.Method == http.MethodGet {
+		sort = providertest.Read
+	}
+	trouble := l.troubles.Next(sort)
+	fault := trouble.Fault
 	switch fault {
+	case providertest.Refusal:
+		return answer{http.StatusConflict, jsonHeader, neutronError("SecurityGroupRuleExists", trouble.Words)}
 	case providertest.LostRequest:
 		panic(http.ErrAbortHandler)
 	case providertest.Hang:
@@ -86,6 +93,9 @@ func (l *line) answer(r *http.Request, body []byte) answer {
 	}
 	a := l.carry(r.Method, r.URL.RequestURI(), body)
 	switch fault {
+	case providertest.Silence:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	case providertest.LostReply:
 		panic(http.ErrAbortHandler)
 	case providertest.LateError, providertest.LateGateway:
@@ -98,25 +108,6 @@ func (l *line) answer(r *http.Request, body []byte) answer {
 		return *l.past
 	}
 	return a
-}
-
-// strike returns the fault that strikes a call.
-func (l *line) strike(method string) providertest.Fault {
-	sort := providertest.Write
-	if method == http.MethodGet {
-		sort = providertest.Read
-	}
-	for _, trouble := range l.troubles {
-		switch {
-		case trouble.Call != sort || trouble.Times == 0:
-		case trouble.Skip > 0:
-			trouble.Skip--
-		default:
-			trouble.Times--
-			return trouble.Fault
-		}
-	}
-	return ""
 }
 
 // carry makes the call. A Neutron that is not there is a lost request.
@@ -143,7 +134,7 @@ func (l *line) carry(method, uri string, body []byte) answer {
 func (l *line) Inject(trouble providertest.Trouble) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.troubles = append(l.troubles, &trouble)
+	l.troubles.Inject(trouble)
 }
 
 func (l *line) Freeze(lists int) {

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"regexp"
@@ -20,7 +21,8 @@ import (
 // quota_security_group_rule, checked 2026-11-21).
 const DefaultRules = 100
 
-const callTimeout = 20 * time.Second
+// CallTimeout is how long a call may take, unless Options say else.
+const CallTimeout = 20 * time.Second
 
 // Options says which security group holds the traps, and whose they are.
 type Options struct {
@@ -30,6 +32,7 @@ type Options struct {
 	Mark    portsnare.Mark   // of the rules that are ours
 	Former  []portsnare.Mark // that they had before; rules with one can be closed
 	Rules   int              // quota of rules of the project where the cloud does not tell; 0 for DefaultRules
+	Timeout time.Duration    // of one call; 0 for CallTimeout
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -54,7 +57,7 @@ func Open(o Options) (*Firewall, error) {
 	if err != nil {
 		return nil, invalid("read the OpenStack configuration", "", failure.Local(err), hintEnvironment)
 	}
-	return &Firewall{login.client, o.GroupID, o.Mark, o.Former, o.Rules, callTimeout}, nil
+	return &Firewall{login.client, o.GroupID, o.Mark, o.Former, o.Rules, cmp.Or(o.Timeout, CallTimeout)}, nil
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -81,7 +84,7 @@ func (o Options) check() error {
 // by itself: its RetryFunc and RetryBackoffFunc stay nil.
 func New(client *gophercloud.ServiceClient, groupID string, mark portsnare.Mark, former ...portsnare.Mark) *Firewall {
 	connect := func(context.Context) (*gophercloud.ServiceClient, error) { return client, nil }
-	return &Firewall{connect, groupID, mark, former, 0, callTimeout}
+	return &Firewall{connect, groupID, mark, former, 0, CallTimeout}
 }
 
 // CallTimeout returns how long a call may take, logging in included, and with it

@@ -124,7 +124,7 @@ func (w *walk) plan(want []portsnare.Opening) portsnare.Plan {
 	w.Helper()
 	rules, err := w.Firewall.Rules(w.Context())
 	w.must(err)
-	return portsnare.Diff(rules, portsnare.Wanted{Mark: w.p.Mark, Openings: want, Protected: protectedSet})
+	return portsnare.Diff(rules, w.wanted(want))
 }
 
 // races: between reading and writing a human was faster.

@@ -22,7 +22,7 @@ var kinds = map[Fault]portsnare.Kind{
 // faults: one call goes wrong in each way, and then again and again.
 func faults(t *testing.T, p Provider) {
 	for _, fault := range p.Faults {
-		if fault == Hang {
+		if special(fault) {
 			continue
 		}
 		for _, call := range []Call{Read, Write} {
@@ -45,6 +45,10 @@ func faults(t *testing.T, p Provider) {
 		})
 	}
 }
+
+// special reports whether a fault has a scene of its own: those after which a call
+// waits for its whole life, and one that needs words.
+func special(fault Fault) bool { return fault == Hang || fault == Silence || fault == Refusal }
 
 func (w *walk) checkFailure(fault Fault, err error) {
 	w.Helper()

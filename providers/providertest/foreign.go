@@ -76,7 +76,7 @@ func refusals(t *testing.T, p Provider) {
 		}
 	}
 	stranger := trap
-	stranger.Mark = "somebody-else"
+	stranger.Mark = MarkOf(OtherOwner, p.Mark)
 	unmarked := trap
 	unmarked.Mark = ""
 	o := w.v4("5001/tcp")[0]
@@ -118,7 +118,7 @@ func absent(t *testing.T, p Provider) {
 	rules, err := w.Firewall.Rules(w.Context())
 	w.must(err)
 	w.must(w.Remove())
-	plan := portsnare.Diff(rules, portsnare.Wanted{Mark: p.Mark, Openings: w.dual("5001/tcp"), Protected: protectedSet})
+	plan := portsnare.Diff(rules, w.wanted(w.dual("5001/tcp")))
 	for name, call := range map[string]func(context.Context) error{
 		"rules": func(ctx context.Context) error { _, err := w.Firewall.Rules(ctx); return err },
 		"apply": func(ctx context.Context) error { _, err := w.Firewall.Apply(ctx, plan); return err },

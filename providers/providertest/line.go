@@ -160,7 +160,10 @@ type Troubles []*Trouble
 func (t *Troubles) Inject(trouble Trouble) { *t = append(*t, &trouble) }
 
 // Strike returns the fault that hits a call of this sort, or "".
-func (t Troubles) Strike(call Call) Fault {
+func (t Troubles) Strike(call Call) Fault { return t.Next(call).Fault }
+
+// Next returns the trouble that hits a call of this sort, or none.
+func (t Troubles) Next(call Call) Trouble {
 	for _, trouble := range t {
 		switch {
 		case trouble.Call != call || trouble.Times == 0:
@@ -168,8 +171,8 @@ func (t Troubles) Strike(call Call) Fault {
 			trouble.Skip--
 		default:
 			trouble.Times--
-			return trouble.Fault
+			return *trouble
 		}
 	}
-	return ""
+	return Trouble{}
 }

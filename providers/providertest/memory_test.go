@@ -34,9 +34,17 @@ const (
 	tellsNoFailure  flaw = "tells-no-failure"
 	givesUp         flaw = "gives-up"
 	forgetsV6       flaw = "forgets-v6"
+	ignoresOwners   flaw = "ignores-owners"
+	hidesMarks      flaw = "hides-marks"
+	forgetsFormer   flaw = "forgets-former"
+	keepsFormer     flaw = "keeps-former"
+	tellsPorts      flaw = "tells-ports"
+	tellsNothing    flaw = "tells-nothing"
+	asksAgain       flaw = "asks-again"
+	waitsForEver    flaw = "waits-for-ever"
 )
 
-const memoryMark = portsnare.Mark("web")
+const memoryMark = portsnare.Mark("tokyo/web")
 
 // memory is a cloud firewall, its console and its faults in one: it adds many
 // rules in one write and removes many in one.
@@ -50,13 +58,14 @@ type memory struct {
 	troubles Troubles
 	past     []Standing
 	frozen   int // lists left that show the past
+	life     time.Duration
 }
 
 func newMemory(f flaw, limit int) *memory {
 	if limit == 0 {
 		limit = 50
 	}
-	return &memory{flaw: f, limit: limit}
+	return &memory{flaw: f, limit: limit, life: 20 * time.Second}
 }
 
 var errFull = &portsnare.Error{Kind: portsnare.LimitExceeded, Hint: "open less"}
@@ -74,13 +83,20 @@ func (m *memory) call(ctx context.Context, sort Call, do func() error) error {
 		m.writes -= map[Call]int{Write: 1}[sort] // it was never sent
 		return fmt.Errorf("call: %w", context.Cause(ctx))
 	}
-	fault := m.troubles.Strike(sort)
+	trouble := m.troubles.Next(sort)
+	fault := trouble.Fault
 	switch fault {
 	case "":
 		return do()
+	case Refusal:
+		return m.refused(trouble.Words)
+	case Silence:
+		if err := do(); err != nil {
+			return err
+		}
+		return m.hang(ctx, sort)
 	case Hang:
-		<-ctx.Done()
-		return fmt.Errorf("call: %w", context.Cause(ctx))
+		return m.hang(ctx, sort)
 	case Throttled:
 		return failed(portsnare.RateLimited, "throttled")
 	case ThrottledFor:
@@ -103,6 +119,37 @@ func (m *memory) call(ctx context.Context, sort Call, do func() error) error {
 	return failed(portsnare.Transient, string(fault))
 }
 
+// hang waits until the caller gives up, or the life of a call is over.
+func (m *memory) hang(ctx context.Context, sort Call) error {
+	life := m.life
+	switch {
+	case m.flaw == waitsForEver:
+		life *= 30
+	case m.flaw == asksAgain && sort == Write:
+		m.writes++
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("call: %w", context.Cause(ctx))
+	case <-time.After(life):
+		return failed(portsnare.Transient, "no answer")
+	}
+}
+
+func (m *memory) refused(words string) error {
+	switch m.flaw {
+	case tellsPorts:
+	case tellsNothing:
+		words = "no"
+	default:
+		words = needed
+	}
+	return failed(portsnare.Conflict, words)
+}
+
+// CallTimeout implements Firewall.
+func (m *memory) CallTimeout() time.Duration { return m.life }
+
 // Rules implements Firewall.
 func (m *memory) Rules(ctx context.Context) (rules []portsnare.Rule, err error) {
 	err = m.call(ctx, Read, func() error {
@@ -115,6 +162,9 @@ func (m *memory) Rules(ctx context.Context) (rules []portsnare.Rule, err error) 
 			seen = m.past
 		}
 		for _, r := range seen {
+			if m.flaw == hidesMarks && r.Mark.Owner() != memoryMark.Owner() {
+				r.Mark = ""
+			}
 			rules = append(rules, r.Rule)
 		}
 		return nil
@@ -136,7 +186,7 @@ func (m *memory) Apply(ctx context.Context, plan portsnare.Plan) (done portsnare
 		func() error { return m.open(ctx, plan.Open, &done) },
 		func() error { return m.close(ctx, plan.Close, &done) },
 	}
-	if len(m.rules)+len(plan.Open) > m.limit && m.flaw != opensFirst {
+	if (len(m.rules)+len(plan.Open) > m.limit || m.flaw == keepsFormer) && m.flaw != opensFirst {
 		slices.Reverse(steps)
 	}
 	for _, step := range steps {
@@ -157,7 +207,7 @@ func (m *memory) Apply(ctx context.Context, plan portsnare.Plan) (done portsnare
 
 func (m *memory) check(plan portsnare.Plan) error {
 	for _, r := range plan.Close {
-		if r.ID == "" || r.Mark != memoryMark || slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID }) {
+		if r.ID == "" || !m.mayClose(r.Mark) || slices.ContainsFunc(plan.Held, func(h portsnare.Rule) bool { return h.ID == r.ID }) {
 			return failed(portsnare.Invalid, "not to be closed")
 		}
 	}
@@ -167,6 +217,16 @@ func (m *memory) check(plan portsnare.Plan) error {
 		}
 	}
 	return nil
+}
+
+func (m *memory) mayClose(mark portsnare.Mark) bool {
+	switch m.flaw {
+	case ignoresOwners:
+		return mark.Group() == memoryMark.Group()
+	case forgetsFormer:
+		return mark == memoryMark
+	}
+	return mark == memoryMark || mark == MarkOf(Former, memoryMark)
 }
 
 func (m *memory) open(ctx context.Context, all []portsnare.Opening, done *portsnare.Done) error {
@@ -238,6 +298,9 @@ func (m *memory) close(ctx context.Context, rules []portsnare.Rule, done *portsn
 	if len(rules) == 0 {
 		return nil
 	}
+	if m.flaw == keepsFormer {
+		rules = slices.DeleteFunc(slices.Clone(rules), func(r portsnare.Rule) bool { return r.Mark != memoryMark })
+	}
 	err := m.call(ctx, Write, func() error {
 		if m.gone {
 			return failed(portsnare.NotFound, "gone")
@@ -266,7 +329,7 @@ func (m *memory) close(ctx context.Context, rules []portsnare.Rule, done *portsn
 func (m *memory) harm() {
 	for i, r := range m.rules {
 		switch {
-		case r.Mark == memoryMark:
+		case r.Mark == memoryMark, r.Mark == MarkOf(Former, memoryMark):
 		case m.flaw == touchesOthers && r.Opening.Range != protected.Range():
 			m.rules[i].Raw += " "
 		case m.flaw == closesProtected && r.Opening.Range == protected.Range():
@@ -283,9 +346,8 @@ func (h memoryHuman) Rules() ([]Standing, error) { return slices.Clone(h.rules),
 
 func (h memoryHuman) Add(form Form, o portsnare.Opening) (string, error) {
 	r := portsnare.Rule{Opening: o}
+	r.Mark = MarkOf(form, memoryMark)
 	switch form {
-	case Marked:
-		r.Mark = memoryMark
 	case Deny:
 		r.Deny = true
 	case Named:

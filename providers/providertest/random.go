@@ -81,7 +81,7 @@ func (w *walk) disturb(rng *rand.Rand) {
 	ours := w.ours()
 	switch what := rng.IntN(7); {
 	case what == 0 && len(w.mine) < 2+strangers:
-		if form := w.p.Forms[rng.IntN(len(w.p.Forms))]; form != Marked {
+		if form := w.p.Forms[rng.IntN(len(w.p.Forms))]; form != Marked && form != Former {
 			_, _ = w.add(form, o)
 		}
 	case what == 1 && len(w.mine) > 2:
@@ -105,7 +105,7 @@ func (w *walk) trouble(rng *rand.Rand) {
 	}
 	for range rng.IntN(4) {
 		fault := w.p.Faults[rng.IntN(len(w.p.Faults))]
-		if fault == Hang {
+		if special(fault) {
 			continue
 		}
 		w.Faults.Inject(Trouble{

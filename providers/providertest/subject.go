@@ -3,6 +3,7 @@ package providertest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/portsnare/portsnare"
 )
@@ -12,11 +13,15 @@ type Firewall interface {
 	Rules(ctx context.Context) ([]portsnare.Rule, error)
 	Limits(ctx context.Context) (portsnare.Limits, error)
 	Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error)
+	// CallTimeout returns how long after its beginning a write can still land.
+	CallTimeout() time.Duration
 }
 
 // Provider is a provider as the walk sees it.
 type Provider struct {
-	Mark portsnare.Mark // of the rules that are ours
+	// Mark is that of the rules that are ours. That of the first version, the
+	// group's name alone, is a former one of ours.
+	Mark portsnare.Mark
 
 	// New returns a fresh firewall that holds room rules where that can be
 	// chosen, and as many as the vendor's otherwise or where room is 0.
@@ -34,10 +39,12 @@ type Provider struct {
 type Subject struct {
 	Firewall Firewall
 	Human    Human
-	Writes   func() int   // writing calls of Firewall so far, failed ones included
-	Faults   Faults       // nil where none can be injected
-	Remove   func() error // removes the firewall itself; nil where it must stay
-	Settle   func()       // waits until a list shows what was written; nil where it does at once
+	Writes   func() int                 // writing calls of Firewall so far, failed ones included
+	Faults   Faults                     // nil where none can be injected
+	Remove   func() error               // removes the firewall itself; nil where it must stay
+	Rename   func(portsnare.Mark) error // gives the firewall the name for a mark, where the name is the mark; else nil
+	Hasten   func(time.Duration)        // lets calls live no longer than that; nil where they cannot
+	Settle   func()                     // waits until a list shows what was written; nil where it does at once
 }
 
 // Standing is a rule as it stands in the cloud, whatever a list says that lags
@@ -56,6 +63,12 @@ const (
 	Marked Form = "marked" // bears our mark, as if it were ours
 	Deny   Form = "deny"   // refuses an address prefix
 	Named  Form = "named"  // admits a source that is no address prefix; Opening.Source is not used
+
+	// Rules of Portsnare that bear another mark than ours; see [MarkOf].
+	Former     Form = "former"      // of our group, by the first version
+	OtherOwner Form = "other-owner" // of another owner's group of the same name
+	OtherGroup Form = "other-group" // of another group of our owner
+	OldGroup   Form = "old-group"   // of another group, by the first version
 )
 
 // Human is somebody at the console, who changes rules and does not ask. Its
@@ -87,6 +100,8 @@ const (
 	LateGateway  Fault = "late-gateway"  // late: the same
 	OddAnswer    Fault = "odd-content"   // late: the answer comes with another Content-Type
 	Hang         Fault = "hang"          // no answer until the caller gives up
+	Silence      Fault = "silence"       // late: the same
+	Refusal      Fault = "refusal"       // the call is refused, in the words that a Trouble has
 )
 
 // RetryAfterSeconds is what a ThrottledFor answer says.
@@ -104,9 +119,10 @@ const (
 // Trouble is a fault and when it strikes.
 type Trouble struct {
 	Fault Fault
-	Call  Call // which calls it strikes
-	Skip  int  // how many of them go well first
-	Times int  // how many of them it strikes then
+	Call  Call   // which calls it strikes
+	Skip  int    // how many of them go well first
+	Times int    // how many of them it strikes then
+	Words string // of a Refusal
 }
 
 // Faults makes calls fail. What it does lasts until Clear.

@@ -58,7 +58,7 @@ func (w *walk) cleanUp() {
 		return // the firewall itself is gone
 	}
 	for _, r := range rules {
-		if r.Mark == w.p.Mark && len(w.kept[r.ID]) == 0 || slices.Contains(w.mine, r.ID) {
+		if w.isOurs(r) && len(w.kept[r.ID]) == 0 || slices.Contains(w.mine, r.ID) {
 			_ = w.Human.Remove(r.ID) // of one ID only the first is there to be removed
 		}
 	}
@@ -123,8 +123,19 @@ func (w *walk) standing() []Standing {
 func (w *walk) ours() []Standing {
 	w.Helper()
 	return slices.DeleteFunc(w.standing(), func(r Standing) bool {
-		return r.Mark != w.p.Mark || len(w.kept[r.ID]) > 0
+		return !w.isOurs(r) || len(w.kept[r.ID]) > 0
 	})
+}
+
+func (w *walk) isOurs(r Standing) bool {
+	return r.Mark == w.p.Mark || r.Mark == MarkOf(Former, w.p.Mark)
+}
+
+// wanted is what the firewall shall hold.
+func (w *walk) wanted(openings []portsnare.Opening) portsnare.Wanted {
+	return portsnare.Wanted{
+		Mark: w.p.Mark, Former: []portsnare.Mark{MarkOf(Former, w.p.Mark)}, Openings: openings, Protected: protectedSet,
+	}
 }
 
 // someOurs is ours, of which there must be some.
@@ -153,7 +164,7 @@ func (w *walk) step(ctx context.Context, want []portsnare.Opening) attempt {
 	var a attempt
 	before := w.Writes()
 	if a.have, a.err = w.Firewall.Rules(ctx); a.err == nil {
-		a.plan = portsnare.Diff(a.have, portsnare.Wanted{Mark: w.p.Mark, Openings: want, Protected: protectedSet})
+		a.plan = portsnare.Diff(a.have, w.wanted(want))
 		if !a.plan.Empty() {
 			a.done, a.err = w.Firewall.Apply(ctx, a.plan)
 		}
@@ -235,7 +246,7 @@ func (w *walk) check(plan portsnare.Plan, done portsnare.Done) {
 		}
 	}
 	for _, c := range done.Closed {
-		stands := slices.ContainsFunc(standing, func(r Standing) bool { return r.ID == c.ID && r.Opening == c.Opening })
+		stands := slices.ContainsFunc(standing, func(r Standing) bool { return r.ID == c.ID && r.Opening == c.Opening && r.Mark == c.Mark })
 		if stands || !slices.Contains(plan.Close, c) {
 			w.Errorf("Done.Closed holds %s (%s): standing %v, planned\n%s", c.Opening, c.ID, stands, plan)
 		}

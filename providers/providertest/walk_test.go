@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portsnare/portsnare"
 )
@@ -23,13 +24,14 @@ func TestWalk(t *testing.T) {
 				Firewall: m, Human: memoryHuman{m}, Faults: m,
 				Writes: func() int { return m.writes },
 				Remove: func() error { m.gone = true; return nil },
+				Hasten: func(d time.Duration) { m.life = d },
 			}
 		},
 		Writes: func(_ []portsnare.Rule, plan portsnare.Plan) int {
 			return min(1, len(plan.Open)) + min(1, len(plan.Close))
 		},
-		Forms:  []Form{Plain, Marked, Deny, Named},
-		Faults: []Fault{LostRequest, LostReply, Throttled, ThrottledFor, ServerError, LateError, Hang},
+		Forms:  []Form{Plain, Marked, Deny, Named, Former, OtherOwner, OtherGroup, OldGroup},
+		Faults: []Fault{LostRequest, LostReply, Throttled, ThrottledFor, ServerError, LateError, Hang, Silence, Refusal},
 	})
 }
 
@@ -54,6 +56,14 @@ func TestWalkFinds(t *testing.T) {
 		tellsNoFailure:  "faults",
 		givesUp:         "faults",
 		forgetsV6:       "states",
+		ignoresOwners:   "marks",
+		hidesMarks:      "marks",
+		forgetsFormer:   "marks",
+		keepsFormer:     "marks",
+		tellsPorts:      "secrets",
+		tellsNothing:    "secrets",
+		asksAgain:       "lifetime",
+		waitsForEver:    "lifetime",
 	} {
 		t.Run(string(broken), func(t *testing.T) {
 			t.Parallel()

@@ -24,7 +24,7 @@ import (
 	"github.com/portsnare/portsnare/providers/failure"
 )
 
-// CallTimeout is how long a call may take: finding the address, connecting,
+// CallTimeout is how long a call may take, unless Options say else: finding the address, connecting,
 // sending, and reading the answer.
 const CallTimeout = 20 * time.Second
 
@@ -49,6 +49,7 @@ type Options struct {
 	Endpoint  string            // of the API, where it is not the cloud's own
 	Transport http.RoundTripper // http.DefaultTransport if nil
 	Pace      *rate.Limiter     // of requests; if nil, that of the cloud
+	Timeout   time.Duration     // of one call; 0 for CallTimeout
 }
 
 // Environment returns o with the token and the endpoint of the environment where
@@ -118,7 +119,7 @@ func (c Cloud) NewClient(o Options) (*Client, error) {
 	return &Client{
 		HTTP:     &http.Client{Transport: signer{o.Transport, o.Token}, CheckRedirect: noRedirect},
 		Endpoint: endpoint,
-		Timeout:  CallTimeout,
+		Timeout:  cmp.Or(o.Timeout, CallTimeout),
 		pace:     o.Pace,
 	}, nil
 }

@@ -1,6 +1,7 @@
 package vultr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 // Apply carries out a plan with one write for each opening and for each rule to
 // close. It opens as long as the group has room, then it closes; with openings
 // left it closes and opens in turn, so that as many traps as possible are open
-// at every moment.
+// at every moment. Rules with a former mark go before all that: Vultr holds no rule
+// twice, whatever its notes.
 //
 // The write that fails is the last. What it was to change is not in Done,
 // although the change may have been made where only the reply was lost: the
@@ -32,6 +34,7 @@ func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Do
 		return portsnare.Done{}, err
 	}
 	w := work{opens: distinct(plan.Open), closes: distinct(plan.Close)}
+	slices.SortStableFunc(w.closes, func(a, b portsnare.Rule) int { return cmp.Compare(f.age(a), f.age(b)) })
 	if len(w.opens) > 0 && len(w.closes) > 0 {
 		g, err := f.group(ctx)
 		if err != nil {
@@ -65,6 +68,14 @@ func (f *Firewall) check(plan portsnare.Plan) error {
 	return nil
 }
 
+// age returns 0 for a rule with a former mark, else 1.
+func (f *Firewall) age(r portsnare.Rule) int {
+	if r.Mark != f.mark {
+		return 0
+	}
+	return 1
+}
+
 // distinct returns items without those that came before.
 func distinct[T comparable](items []T) []T {
 	var first []T
@@ -87,7 +98,8 @@ type work struct {
 // next makes one write. A group that has less room than it said takes an opening
 // when something was closed.
 func (f *Firewall) next(ctx context.Context, w *work) error {
-	if len(w.opens) > 0 && (w.room > 0 || len(w.closes) == 0) {
+	former := len(w.closes) > 0 && f.age(w.closes[0]) == 0
+	if !former && len(w.opens) > 0 && (w.room > 0 || len(w.closes) == 0) {
 		o := w.opens[0]
 		wrote, err := f.open(ctx, o)
 		w.done.Writes += wrote

@@ -1,15 +1,11 @@
 package vultr_test
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/portsnare/portsnare"
@@ -38,13 +34,14 @@ func provider(o vultrfake.Options) providertest.Provider {
 				Firewall: l.Firewall,
 				Human:    console{l.vultr, l.group},
 				Writes:   func() int { return l.writes(0) },
-				Faults:   newFaults(l.vultr),
+				Faults:   disturb(l.vultr),
+				Hasten:   l.SetTimeout,
 				Remove:   func() error { l.vultr.DeleteGroup(l.group); return nil },
 			}
 		},
 		Writes: fewestWrites,
-		Forms:  []providertest.Form{providertest.Plain, providertest.Marked, providertest.Named},
-		Faults: slices.Sorted(maps.Keys(answers)),
+		Forms:  append(providertest.MarkedForms, providertest.Plain, providertest.Named),
+		Faults: providertest.FaultsOf(answers),
 	}
 }
 
@@ -86,12 +83,10 @@ func (c console) Add(form providertest.Form, o portsnare.Opening) (string, error
 	switch form {
 	case providertest.Plain:
 		r.Notes = "ask ops"
-	case providertest.Marked:
-		r.Notes = notes
 	case providertest.Named:
 		r.Subnet, r.Source, r.Notes = anyV4, "cloudflare", notes
 	default:
-		return "", fmt.Errorf("Vultr has no rule that is %s", form)
+		r.Notes = "portsnare:" + string(providertest.MarkOf(form, mark))
 	}
 	made, err := c.vultr.AddRule(c.group, r)
 	return strconv.Itoa(made.Number), err
@@ -126,77 +121,18 @@ func fakeRule(o portsnare.Opening) vultrfake.Rule {
 	return vultrfake.Rule{Protocol: o.Range.Protocol.String(), Port: port, Subnet: o.Source}
 }
 
-// answer is what Vultr does in a fault, and when.
-type answer struct {
-	stage vultrfake.Stage
-	with  http.Handler
+var answers = map[providertest.Fault]providertest.Answer{
+	providertest.Throttled:    {Stage: vultrfake.Before, With: vultrfake.Throttled},
+	providertest.ThrottledFor: {Stage: vultrfake.Before, With: vultrfake.ThrottledFor(providertest.RetryAfterSeconds)},
+	providertest.ServerError:  {Stage: vultrfake.Before, With: vultrfake.Unavailable},
+	providertest.LateError:    {Stage: vultrfake.After, With: vultrfake.InternalError},
+	providertest.OddAnswer:    {Stage: vultrfake.After, With: vultrfake.OddAnswer},
 }
 
-var answers = map[providertest.Fault]answer{
-	providertest.LostRequest:  {vultrfake.Before, vultrfake.Drop},
-	providertest.LostReply:    {vultrfake.After, vultrfake.Drop},
-	providertest.Throttled:    {vultrfake.Before, vultrfake.Throttled},
-	providertest.ThrottledFor: {vultrfake.Before, vultrfake.ThrottledFor(providertest.RetryAfterSeconds)},
-	providertest.ServerError:  {vultrfake.Before, vultrfake.Unavailable},
-	providertest.LateError:    {vultrfake.After, vultrfake.InternalError},
-	providertest.BadGateway:   {vultrfake.Before, vultrfake.BadGateway},
-	providertest.LateGateway:  {vultrfake.After, vultrfake.BadGateway},
-	providertest.OddAnswer:    {vultrfake.After, vultrfake.OddAnswer},
-	providertest.Hang:         {vultrfake.Before, silence},
-}
-
-// silence neither answers nor does anything. A server sees that the client has
-// gone away only after it has read the whole request.
-var silence http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	io.Copy(io.Discard, r.Body)
-	<-r.Context().Done()
-	vultrfake.Drop.ServeHTTP(w, r)
-})
-
-// troubles makes the fake's calls fail.
-type troubles struct {
-	vultr *vultrfake.Fake
-
-	mu   sync.Mutex
-	list providertest.Troubles
-	late map[int]http.Handler // answers to give after the call, by its number
-}
-
-func newFaults(f *vultrfake.Fake) *troubles {
-	t := &troubles{vultr: f, late: map[int]http.Handler{}}
-	f.Intercept(t.strike)
-	return t
-}
-
-func (t *troubles) Inject(trouble providertest.Trouble) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list.Inject(trouble)
-}
-
-func (t *troubles) Freeze(lists int) { t.vultr.Freeze(lists) }
-
-func (t *troubles) Clear() {
-	t.vultr.Thaw()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list = nil
-}
-
-func (t *troubles) strike(_ context.Context, stage vultrfake.Stage, call vultrfake.Call) http.Handler {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if stage == vultrfake.After {
-		return t.late[call.Seq]
-	}
-	sort := providertest.Read
-	if call.Action == vultrfake.CreateRule || call.Action == vultrfake.DeleteRule {
-		sort = providertest.Write
-	}
-	a := answers[t.list.Strike(sort)]
-	if a.stage == vultrfake.After {
-		t.late[call.Seq] = a.with
-		return nil
-	}
-	return a.with
+func disturb(f *vultrfake.Fake) *providertest.Disturbance[vultrfake.Call] {
+	return providertest.Disturb(f, answers,
+		func(text string) http.Handler { return &vultrfake.Error{Status: http.StatusBadRequest, Message: text} },
+		func(c vultrfake.Call) bool {
+			return c.Action == vultrfake.CreateRule || c.Action == vultrfake.DeleteRule
+		})
 }

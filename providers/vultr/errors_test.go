@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 	"github.com/portsnare/portsnare/providers/fakes/vultrfake"
 	"github.com/portsnare/portsnare/providers/vultr"
 )
@@ -244,7 +245,7 @@ func TestErrorOfAnUnknownAuthority(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	l := newLab(t, unlimited())
-	l.vultr.Intercept(vultrfake.First(1, vultrfake.Before, "", silence))
+	l.vultr.Intercept(vultrfake.First(1, vultrfake.Before, "", fakeapi.Silence))
 	l.SetTimeout(50 * time.Millisecond)
 	_, err := l.Rules(context.Background())
 	wantError(t, err, portsnare.Transient, "vultr: read the rules of "+l.group+": no answer within 50ms", "")

@@ -18,6 +18,7 @@ import (
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/providers/fakes/judge"
 	"github.com/portsnare/portsnare/providers/fakes/vultrfake"
+	"github.com/portsnare/portsnare/providers/providertest"
 	"github.com/portsnare/portsnare/providers/vultr"
 )
 
@@ -73,6 +74,9 @@ func (l *lab) firewall(o vultr.Options) *vultr.Firewall {
 	}
 	if o.Mark == "" {
 		o.Mark = mark
+	}
+	if o.Former == nil {
+		o.Former = []portsnare.Mark{providertest.MarkOf(providertest.Former, mark)}
 	}
 	if o.APIKey == "" {
 		o.APIKey = vultrfake.DefaultAPIKey
@@ -199,28 +203,6 @@ func (l *lab) writes(n int) int {
 	return strings.Count(actions, "OPEN") + strings.Count(actions, "CLOSE")
 }
 
-// dual returns openings of ranges such as "8000-8009/tcp" to everyone.
-func dual(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), portsnare.AnySource()...)
-}
-
-func v4(t *testing.T, ranges ...string) []portsnare.Opening {
-	t.Helper()
-	return portsnare.OpeningsOf(parse(t, ranges...), anyV4)
-}
-
-func parse(t *testing.T, ranges ...string) []portsnare.PortRange {
-	t.Helper()
-	var parsed []portsnare.PortRange
-	for _, text := range ranges {
-		r, err := portsnare.ParsePortRange(text)
-		noError(t, err)
-		parsed = append(parsed, r)
-	}
-	return parsed
-}
-
 // wantDone checks what Done tells, in any order.
 func wantDone(t *testing.T, got, want portsnare.Done) {
 	t.Helper()
@@ -233,26 +215,14 @@ func wantDone(t *testing.T, got, want portsnare.Done) {
 	}
 }
 
-// wantError checks kind, text and hint.
+// wantError checks kind, text and hint, of which the last may be none.
 func wantError(t *testing.T, err error, kind portsnare.Kind, text, hint string) {
 	t.Helper()
-	if err == nil {
-		t.Fatalf("no error, want %s", kind)
-	}
-	if got := portsnare.KindOf(err); got != kind {
-		t.Errorf("kind = %q, want %q: %v", got, kind, err)
-	}
-	if got := err.Error(); got != text {
-		t.Errorf("error = %q\n want   %q", got, text)
-	}
+	providertest.WantError(t, err, kind, text, hint)
 	if got := portsnare.HintOf(err); got != hint {
 		t.Errorf("hint = %q\n want  %q", got, hint)
 	}
 }
 
-func noError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+// The words of all labs.
+var dual, v4, parse, noError = providertest.Dual, providertest.V4, providertest.Ranges, providertest.NoError

@@ -38,6 +38,7 @@ type Options struct {
 	Endpoint  string            // of the API, where it is not DefaultEndpoint
 	Transport http.RoundTripper // http.DefaultTransport if nil
 	Pace      *rate.Limiter     // of requests; if nil, one that all firewalls of this process share
+	Timeout   time.Duration     // of one call; 0 for CallTimeout
 }
 
 // Firewall is one firewall group. It may be used from several goroutines, but
@@ -89,7 +90,7 @@ func New(o Options) (*Firewall, error) {
 }
 
 func (o Options) rest() rest.Options {
-	return rest.Options{Token: o.APIKey, Endpoint: o.Endpoint, Transport: o.Transport, Pace: o.Pace}
+	return rest.Options{Token: o.APIKey, Endpoint: o.Endpoint, Transport: o.Transport, Pace: o.Pace, Timeout: o.Timeout}
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

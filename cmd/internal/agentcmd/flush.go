@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare/cmd/internal/cli"
 )
 
 func newFlush() *cobra.Command {
@@ -19,8 +21,9 @@ opens traps to this host, they then answer like closed ports.`,
 					return fmt.Errorf("flush %s: %w", b.name, err)
 				}
 			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), "nothing of Portsnare is left in the kernel")
-			return err
+			text := cli.NewText(c.OutOrStdout())
+			text.Line("nothing of Portsnare is left in the kernel")
+			return text.Err()
 		},
 	}
 }

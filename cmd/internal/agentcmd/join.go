@@ -1,13 +1,13 @@
 package agentcmd
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/hostagent"
 )
 
@@ -35,8 +35,9 @@ stored before is replaced. portsnare-agent run then connects.`,
 			if err := hostagent.SaveToken(a.state, token); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "joined as %s; controller at %s\n", token.Host, strings.Join(token.URLs, ", "))
-			return err
+			text := cli.NewText(c.OutOrStdout())
+			text.Line("joined as %s; controller at %s", token.Host, strings.Join(token.URLs, ", "))
+			return text.Err()
 		},
 	}
 }

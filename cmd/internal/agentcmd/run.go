@@ -28,7 +28,9 @@ then; portsnare-agent flush removes it.`,
 		if *debug {
 			level = slog.LevelDebug
 		}
-		return a.run(c.Context(), *name, cli.NewLogger(c.ErrOrStderr(), level, *asJSON))
+		log := cli.NewLogger(c.ErrOrStderr(), level, *asJSON)
+		defer cli.LogHangups(c.Context(), log)()
+		return a.run(c.Context(), *name, log)
 	}
 	return c
 }

@@ -89,15 +89,20 @@ func (s *statusAnswer) addBans(ctx context.Context, k program) error {
 
 // WriteText implements cli.Answer.
 func (s statusAnswer) WriteText(w io.Writer) error {
-	fmt.Fprintf(w, "host        %s\ngeneration  %s\ntraps       %d\nprotected   %s\nshut out    %d\n",
-		s.Host, s.Generation, s.Traps, s.Protected, len(s.Bans))
+	text := cli.NewText(w)
+	text.Line("host        %s", s.Host)
+	text.Line("generation  %s", s.Generation)
+	text.Line("traps       %d", s.Traps)
+	text.Line("protected   %s", s.Protected)
+	text.Line("bans        %d", len(s.Bans))
 	if len(s.Bans) == 0 {
-		return nil
+		return text.Err()
 	}
-	fmt.Fprintln(w)
-	table := cli.NewTable(w, "SOURCE", "UNTIL", "DROPPED")
+	text.Line("")
+	table := cli.NewTable(text, "SOURCE", "UNTIL", "DROPPED")
 	for _, b := range s.Bans {
 		table.Row(b.Source, b.Until.Local().Format(time.DateTime), fmt.Sprint(b.Dropped))
 	}
-	return table.Flush()
+	table.Flush() //nolint:errcheck // text keeps it
+	return text.Err()
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -8,10 +9,12 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/portsnare/portsnare"
 )
 
-// Answer is what a command found out. For programs it is marshalled to JSON;
-// to people it tells itself.
+// Answer is what a command found out. For programs it is marshalled to JSON; for
+// people it writes itself, through a [Text] and [Table]s.
 type Answer interface {
 	WriteText(w io.Writer) error
 }
@@ -30,12 +33,18 @@ func Print(c *cobra.Command, asJSON bool, answer Answer) error {
 }
 
 // WriteJSON writes v as one indented JSON value and a newline. The same v gives
-// the same text: fields come in the order of the type, map keys sorted.
+// the same text: fields come in the order of the type, map keys sorted. Characters
+// that are not printable are escaped.
 func WriteJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escape(text.Bytes()))
+	return err
 }
 
 // Table writes columns that line up, two spaces apart.
@@ -50,11 +59,12 @@ func NewTable(w io.Writer, columns ...string) *Table {
 	return t
 }
 
-// Row adds a row. An empty cell shows as "-", so that columns can be counted.
+// Row adds a row, each cell made plain. An empty cell shows as "-", so that columns
+// can be counted.
 func (t *Table) Row(cells ...string) {
 	line := make([]string, len(cells))
 	for i, cell := range cells {
-		if line[i] = cell; cell == "" {
+		if line[i] = portsnare.Plain(cell); strings.TrimSpace(line[i]) == "" {
 			line[i] = "-"
 		}
 	}

@@ -9,8 +9,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,23 +35,30 @@ type IO struct {
 	Out, Err io.Writer
 }
 
-// Run runs the command of a tree that args name, tells of its error, and
-// returns the exit code. How many arguments a command takes follows from its
+// Run runs the command of a tree that args name, prints its error, and returns the
+// exit code. A command whose standard output cannot be written is canceled and has
+// failed. How many arguments a command takes follows from its
 // Use line: "enroll HOST" takes one, "plan [GROUP]" at most one.
 func Run(ctx context.Context, root *cobra.Command, args []string, streams IO) int {
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	out, errs := &output{w: streams.Out, failed: fail}, &output{w: streams.Err}
 	root.SetArgs(args)
 	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.Err)
+	root.SetOut(out)
+	root.SetErr(errs)
 	prepare(root)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(running)
 	if unknown := unknownCommand(root, args); err != nil && unknown != nil {
 		err = unknown
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
+	switch {
+	case out.Err() != nil: // whatever the command made of it
+		err = out.Err()
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errInterrupted
 	}
-	tell(streams.Err, err)
+	tell(errs, err)
 	return exitCode(err)
 }
 
@@ -81,9 +88,11 @@ type placed interface {
 }
 
 // tell writes an error as people read it: "error: op subject: cause" and, if
-// there is one, "hint: what to type". Of several errors, each.
+// there is one, "hint: what to type". Of several errors, each. An error that fills
+// several lines has all but the first indented, so that none of them can pass for
+// a hint of ours.
 func tell(w io.Writer, err error) {
-	if err == nil || errors.Is(err, ErrPending) {
+	if err == nil || errors.Is(err, ErrPending) || pipeClosed(err) {
 		return
 	}
 	if list, ok := err.(interface{ Unwrap() []error }); ok {
@@ -92,12 +101,19 @@ func tell(w io.Writer, err error) {
 		}
 		return
 	}
+	text := NewText(w) // an error of standard error has nowhere to go
 	if _, ok := err.(placed); ok {
-		fmt.Fprintln(w, err)
+		for line := range strings.Lines(err.Error()) {
+			text.Line("%s", strings.TrimSuffix(line, "\n"))
+		}
 		return
 	}
-	fmt.Fprintln(w, "error:", err)
+	first, more, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	text.Line("error: %s", first)
+	for line := range strings.Lines(more) {
+		text.Line("  %s", strings.TrimSuffix(line, "\n"))
+	}
 	if hint := portsnare.HintOf(err); hint != "" {
-		fmt.Fprintln(w, "hint:", hint)
+		text.Line("hint: %s", hint)
 	}
 }

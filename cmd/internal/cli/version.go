@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"runtime/debug"
 	"strings"
@@ -57,15 +56,16 @@ func (b Build) WriteText(w io.Writer) error {
 	if b.Modified {
 		parts = append(parts, "modified")
 	}
-	_, err := fmt.Fprintf(w, "%s %s (%s)\n", b.Program, b.Version, strings.Join(parts, ", "))
-	return err
+	text := NewText(w)
+	text.Line("%s %s (%s)", b.Program, b.Version, strings.Join(parts, ", "))
+	return text.Err()
 }
 
 // NewVersion is the command `version`.
 func NewVersion() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
-		Short: "Say which version this is",
+		Short: "Print the version",
 	}
 	asJSON := JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -39,6 +39,7 @@ func readProvider(n node, g *Group) {
 	if !ok || len(known) == 0 { // that there is none has been said
 		return
 	}
+	g.Provider.Name = text // so that nothing else is said to be missing for want of it
 	p, ok := n.file.providers[text]
 	if !ok {
 		n.problemf("%s: no such provider%s", shown(text), meant(text, known))
@@ -79,6 +80,8 @@ func checkGroup(m mapping, g *Group) {
 	if g.Protected().Empty() {
 		m.missing("protect", "at least one port here or under public")
 	}
+	checkGrace(m, g)
+	checkAllow(m, g)
 	if t := g.Traps; t.Auto && !t.Limits.Suffice(g.Policy.Strikes) {
 		m.at("traps", "policy").problemf("at most %d ports exposed and at least %d forged packets a victim leave too few traps for %d strikes",
 			t.Limits.Exposed, t.Limits.Forged, g.Policy.Strikes)

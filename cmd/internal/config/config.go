@@ -8,6 +8,7 @@
 package config
 
 import (
+	"bytes"
 	_ "embed"
 	"errors"
 	"io/fs"
@@ -19,25 +20,35 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // DefaultPath is where the configuration is unless somebody says otherwise.
 const DefaultPath = "/etc/portsnare/portsnare.yaml"
 
-// Example is a commented configuration to start from, valid as it stands.
+// example is a commented configuration to start from, valid but for the values of
+// placeholder.go.
 //
 //go:embed example.yaml
-var Example []byte
+var example []byte
+
+// NewExample returns a commented configuration to start from. It has an owner;
+// [Parse] names each of its other values that must be replaced.
+func NewExample(owner string) []byte {
+	return bytes.Replace(example, []byte(exampleOwner), []byte(owner), 1)
+}
 
 // Config is the whole configuration of a controller, defaults filled in.
 type Config struct {
+	Owner     string     // of the rules in the clouds, a name; "" for one that follows from the machine
 	State     string     // absolute path of the controller's state directory
 	Link      Link       // where agents reach the controller
 	Metrics   string     // host:port on which metrics are served; "" for not at all
 	Log       Log        // what is logged, and how
 	Providers []Provider // in the order of the file, at least one
 	Groups    []Group    // in the order of the file, at least one
+	Warnings  Problems   // what is allowed and probably not meant, in the order of the file
 }
 
 // Link is where agents reach the controller.
@@ -52,15 +63,14 @@ type Log struct {
 	JSON  bool // one JSON object a line, else text
 }
 
-// Provider is one account, in one region, of one cloud. What a kind does not
-// take is zero.
+// Provider is one account, in one region, of one cloud.
 type Provider struct {
-	Name    string
-	Kind    string // AWS, DigitalOcean, Vultr, OpenStack or None
-	Region  string // "" for what the environment says
-	Cloud   string // in clouds.yaml; "" for what the environment says
-	Rules   int    // quota of rules; 0 for the usual, or what the cloud says
-	Replace bool   // whether a firewall is changed by replacing it whole
+	Name     string
+	Kind     string          // one of package clouds
+	Settings clouds.Settings // what that kind takes and was given
+
+	// Timeout is how long one call may take, at most. 0 where there is no cloud.
+	Timeout time.Duration
 }
 
 // Group is one cloud firewall and the hosts behind it.
@@ -77,7 +87,7 @@ type Group struct {
 	Policy        portsnare.Policy   // who is banned, and for how long
 	Allow         []netip.Prefix     // never banned, never counted
 	Sources       []portsnare.Source // whom the openings admit, at least one
-	Grace         time.Duration      // from closed in the cloud to disarmed on the hosts
+	Grace         time.Duration      // from closed in the cloud to disarmed on the hosts; longer than Provider.Timeout
 	ReportTimeout time.Duration      // how long a host may take to report
 	OnMissing     OnMissing          // what if it does not
 	Repair        time.Duration      // between two looks at the firewall for drift

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 	"github.com/portsnare/portsnare/rotator/placement"
 )
 
@@ -25,6 +27,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var compare = cmp.Options{
 	cmpopts.EquateComparable(netip.Prefix{}),
 	cmpopts.EquateEmpty(),
+	cmpopts.IgnoreFields(Config{}, "Warnings"), // which have a test of their own
 }
 
 func ports(t *testing.T, s string) portsnare.PortSet {
@@ -46,24 +49,26 @@ func read(t *testing.T, path string) []byte {
 }
 
 func TestEveryKey(t *testing.T) {
-	tokyo := Provider{Name: "tokyo", Kind: AWS, Region: "ap-northeast-1", Rules: 120}
-	account := Provider{Name: "account-2", Kind: AWS}
-	stack := Provider{Name: "stack", Kind: OpenStack, Cloud: "ovh", Region: "GRA11", Rules: 250}
-	do := Provider{Name: "do", Kind: DigitalOcean, Replace: true}
-	vultr := Provider{Name: "vultr", Kind: Vultr}
-	bare := Provider{Name: "bare", Kind: None}
+	const usual = 20 * time.Second // of a call
+	tokyo := Provider{Name: "tokyo", Kind: "aws", Settings: clouds.Settings{"region": "ap-northeast-1", "rules": 120}, Timeout: 4 * time.Second}
+	account := Provider{Name: "account-2", Kind: "aws", Timeout: usual}
+	stack := Provider{Name: "stack", Kind: "openstack", Settings: clouds.Settings{"cloud": "ovh", "region": "GRA11", "rules": 250}, Timeout: usual}
+	do := Provider{Name: "do", Kind: "digitalocean", Settings: clouds.Settings{"replace": true}, Timeout: usual}
+	vultr := Provider{Name: "vultr", Kind: "vultr", Timeout: usual}
+	bare := Provider{Name: "bare", Kind: clouds.None}
 	strict := portsnare.Policy{Strikes: 4, Window: 30 * time.Minute, BanMin: 5 * time.Minute, BanMax: 7 * day, Delay: true}
 	want := Config{
+		Owner: "tokyo-1",
 		State: "/srv/portsnare",
 		Link: Link{
 			Listen:    "127.0.0.1:4300",
-			Advertise: []string{"controller.example.net:4222", "controller.example.net:4300", "[2001:db8::1]:4301", "[2001:db8::2]:4222"},
+			Advertise: []string{"controller.acme.test:4222", "controller.acme.test:4300", "[2001:db8::1]:4301", "[2001:db8::2]:4222"},
 		},
 		Metrics:   "127.0.0.1:9464",
 		Log:       Log{slog.LevelDebug, true},
 		Providers: []Provider{tokyo, account, stack, do, vultr, bare},
 		Groups: []Group{{
-			Name: "web", Provider: tokyo, Firewall: "sg-0f3a9c1d2e4b5a687",
+			Name: "web", Provider: tokyo, Firewall: "sg-00000000000000001",
 			Protect: ports(t, "22/tcp,8443/tcp"), Public: ports(t, "443/tcp,443/udp"),
 			Avoid: ports(t, "25/tcp,6000-6063/tcp"), Hosts: []string{"web-1", "web-2"},
 			Rotate: Rotation{Cron: "*/15 * * * *"},
@@ -80,7 +85,7 @@ func TestEveryKey(t *testing.T) {
 			Traps:   Traps{Auto: true, Limits: placement.DefaultLimits(), Neighbours: 8, Radius: 16, Bait: 10, Secret: Secret{30, 400}},
 			Policy:  strict, // by alias
 			Sources: portsnare.AnySource(),
-			Grace:   10 * time.Second, ReportTimeout: 30 * time.Second, OnMissing: Hold, Repair: time.Minute,
+			Grace:   30 * time.Second, ReportTimeout: 30 * time.Second, OnMissing: Hold, Repair: time.Minute,
 		}},
 	}
 	got, err := Load("testdata/every-key.good.yml")
@@ -106,7 +111,7 @@ log: {level: info, format: text}
 `
 	inGroup := `, rotate: 10m-20m, traps: {exposed: 512, forged: 128, keep: 0},
     policy: {strikes: 3, window: 1h, ban: 10m..24h, delay: off}, sources: [0.0.0.0/0, ::/0],
-    grace: 10s, report_timeout: 30s, on_missing: hold, repair: 1m}`
+    grace: 30s, report_timeout: 30s, on_missing: hold, repair: 1m}`
 	implicit, err := Parse("short", []byte(short))
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +178,76 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestWarnings: what is allowed and probably not meant is named, and nothing else.
+func TestWarnings(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.warn.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d files, %v", len(files), err)
+	}
+	for _, path := range files {
+		c, err := Parse("portsnare.yaml", read(t, path))
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		golden := strings.TrimSuffix(path, ".yml") + ".txt"
+		got := c.Warnings.Error() + "\n"
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(string(read(t, golden)), got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", path, diff)
+		}
+	}
+}
+
+// What may be a secret is in no message, neither in the text of one nor in the line
+// below it: in these files that is everything called hunter2.
+func TestSecretsAreNotShown(t *testing.T) {
+	files, err := filepath.Glob("testdata/secrets*.bad.yml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("found %d files, %v", len(files), err)
+	}
+	for _, path := range files {
+		text := read(t, path)
+		_, err := Parse("portsnare.yaml", text)
+		if err == nil {
+			t.Fatalf("%s: want refusals", path)
+		}
+		problems, _ := errors.AsType[Problems](err)
+		data, failed := json.Marshal(problems)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		for name, shown := range map[string]string{"text": err.Error(), "JSON": string(data)} {
+			if !strings.Contains(string(text), "hunter2") || strings.Contains(shown, "hunter2") {
+				t.Errorf("%s as %s:\n%s", path, name, shown)
+			}
+		}
+	}
+}
+
+// Wherever in the file a value is that may be a secret, and whatever else is wrong in
+// its line, it is not shown.
+func TestSecretsAreNotShownAnywhere(t *testing.T) {
+	values := []string{"hunter2", `"hunter2"`, "'hunter2'", "[hunter2]", "{a: hunter2}", "{token: hunter2}", "&x hunter2", "!!str hunter2",
+		"{a: [hunter2, {b: hunter2}]}", `"x\n hunter2"`}
+	lines := []string{"%s: %s", "link: {%s: %s, listen: x}", "log: {level: x, %s: %s}", "providers: {p: {kind: x, %s: %s, rules: x}, %[1]s: %[2]s}",
+		"providers: {p: {kind: aws}}\ngroups: {g: {hosts: [_], %s: %s, traps: {bait: x, %[1]s: %[2]s, secret: {ports: x, %[1]s: %[2]s}}}}"}
+	for _, name := range []string{"token", "colour", "API_KEY", "Password", "0"} {
+		for _, value := range values {
+			for _, line := range lines {
+				text := fmt.Sprintf(line, name, value)
+				if _, err := Parse("f", []byte(text)); err == nil || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%s\n%v", text, err)
+				}
+			}
+		}
+	}
+}
+
 // A message is for people who do not know that there is Go behind it.
 func TestMessagesSpeakNoGo(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.txt")
@@ -196,7 +271,7 @@ func TestProblemsAreData(t *testing.T) {
 	}
 	got := problems[1] // before it, at 1:1, the groups that are missing
 	want := &Problem{File: "portsnare.yaml", Line: 1, Column: 8, Key: "state",
-		Message: `"here": want an absolute path`, source: "state: here"}
+		Message: `"here": want an absolute path`, source: "state: here", caret: 8}
 	if *got != *want {
 		t.Errorf("problem %+v: want %+v", got, want)
 	}
@@ -257,15 +332,90 @@ func TestLookUp(t *testing.T) {
 	}
 }
 
-// The example is valid as it is. What it has commented out shows the defaults,
-// so putting it in force changes nothing, save for the keys that have none.
+// edited is the example as somebody leaves it who has replaced what must be.
+func edited(t *testing.T) []byte {
+	t.Helper()
+	text := string(NewExample("3f9c21ab"))
+	for old, own := range map[string]string{"controller.example.net": "192.0.2.1", "sg-0f3a9c1d2e4b5a687": "sg-12345678"} {
+		if strings.Count(text, old) != 1 {
+			t.Fatalf("%s is in the example %d times: want once", old, strings.Count(text, old))
+		}
+		text = strings.Replace(text, old, own, 1)
+	}
+	return []byte(text)
+}
+
+// Of the example only its example values are wrong, and each of them is named.
+func TestExampleValues(t *testing.T) {
+	for _, test := range []struct {
+		text []byte
+		keys []string
+	}{
+		{example, []string{"owner", "link.advertise[0]", "groups.web.firewall"}},
+		{NewExample("3f9c21ab"), []string{"link.advertise[0]", "groups.web.firewall"}},
+		{edited(t), nil},
+	} {
+		_, err := Parse("portsnare.yaml", test.text)
+		var keys []string
+		problems, _ := errors.AsType[Problems](err)
+		for _, p := range problems {
+			keys = append(keys, p.Key)
+			if !strings.Contains(p.Message, "an example value: want ") {
+				t.Errorf("%v", p)
+			}
+		}
+		if diff := cmp.Diff(test.keys, keys); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+	}
+	c, err := Parse("portsnare.yaml", edited(t))
+	if err != nil || c.Owner != "3f9c21ab" || len(c.Warnings) > 0 {
+		t.Errorf("owner %q, warnings %v, %v", c.Owner, c.Warnings, err)
+	}
+}
+
+// Every id with which a message explains what an id is, and every name that exists
+// for examples only, is refused.
+func TestPlaceholders(t *testing.T) {
+	const text = `providers: {p: {kind: %s}}
+link: {advertise: [%s]}
+groups: {web: {provider: p, firewall: %s, protect: [8443/tcp], hosts: [h]}}
+`
+	named := 0
+	for _, k := range Kinds() {
+		_, id, ok := strings.Cut(k.Firewall, "such as ")
+		if !ok {
+			continue
+		}
+		named++
+		_, err := Parse("f", fmt.Appendf(nil, text, k.Name, "192.0.2.1", id))
+		if problems, _ := errors.AsType[Problems](err); len(problems) != 1 || problems[0].Key != "groups.web.firewall" {
+			t.Errorf("%s: %v", k.Name, err)
+		}
+	}
+	if named != 4 {
+		t.Errorf("%d kinds with an example: want 4", named)
+	}
+	for name, refused := range map[string]bool{
+		"example.com": true, "a.b.Example.org": true, "controller.example.net:443": true, "c.example": true, "x.invalid": true,
+		"example.dev": false, "notexample.com": false, "c.test": false, "localhost": false, `"[2001:db8::1]:4222"`: false,
+	} {
+		_, err := Parse("f", fmt.Appendf(nil, text, "aws", name, "sg-12345678"))
+		if (err != nil) != refused {
+			t.Errorf("%s: %v: want refused %t", name, err, refused)
+		}
+	}
+}
+
+// What the example has commented out shows the defaults, so putting it in force
+// changes nothing, save for the keys that have none.
 func TestExample(t *testing.T) {
-	plain, err := Parse("example.yaml", Example)
+	plain, err := Parse("example.yaml", edited(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	commented := regexp.MustCompile(`(?m)^( *)# ([a-z_]+:)`)
-	whole, err := Parse("example.yaml", commented.ReplaceAll(Example, []byte("$1$2")))
+	whole, err := Parse("example.yaml", commented.ReplaceAll(edited(t), []byte("$1$2")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,18 +429,18 @@ func TestExample(t *testing.T) {
 	}
 	for _, k := range Keys() {
 		name := k.Name[strings.LastIndex(k.Name, ".")+1:]
-		if !strings.Contains(string(Example), name+":") {
+		if !strings.Contains(string(example), name+":") {
 			t.Errorf("%s is not in the example", k.Name)
 		}
 	}
 }
 
 func TestLineEnds(t *testing.T) {
-	want, err := Parse("example.yaml", Example)
+	want, err := Parse("example.yaml", edited(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	windows := "\ufeff" + strings.ReplaceAll(string(Example), "\n", "\r\n")
+	windows := "\ufeff" + strings.ReplaceAll(string(edited(t)), "\n", "\r\n")
 	got, err := Parse("example.yaml", []byte(windows))
 	if err != nil {
 		t.Fatal(err)
@@ -362,6 +512,20 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+// A range reads the same with either sign, wherever there is one.
+func TestRanges(t *testing.T) {
+	const text = "providers: {p: {kind: none}}\ngroups: {g: {provider: p, protect: [8443/tcp], hosts: [h], rotate: %s, policy: {ban: %s}}}\n"
+	for _, sign := range []string{"-", ".."} {
+		c, err := Parse("f", fmt.Appendf(nil, text, "10m"+sign+"20m", "5m"+sign+"7d"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, p := c.Groups[0].Rotate, c.Groups[0].Policy; r != (Rotation{Min: 10 * time.Minute, Max: 20 * time.Minute}) || p.BanMin != 5*time.Minute || p.BanMax != 7*day {
+			t.Errorf("with %s: %+v, %+v", sign, r, p)
+		}
+	}
+}
+
 func TestRotationString(t *testing.T) {
 	for _, text := range []string{"10m-20m", "15m", "*/15 * * * *", "@hourly", "90s-7d"} {
 		r, err := rotation.parse(text)
@@ -371,6 +535,35 @@ func TestRotationString(t *testing.T) {
 		again, err := rotation.parse(r.String())
 		if err != nil || again != r {
 			t.Errorf("%s: written as %s and read as %+v, %v: want %+v", text, r, again, err, r)
+		}
+	}
+}
+
+func TestListenersCollide(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{":4222", "127.0.0.1:4222", true},
+		{":4222", "[2001:db8::1]:4222", true},
+		{"0.0.0.0:4222", "[::1]:4222", true}, // Go listens on both families then
+		{"[::]:4222", "192.0.2.1:4222", true},
+		{"127.0.0.1:4222", "127.0.0.1:4222", true},
+		{"127.0.0.1:4222", "127.0.0.1:04222", true},
+		{"localhost:4222", "127.0.0.1:4222", true},
+		{"localhost:4222", "[::1]:4222", true},
+		{"Name:4222", "name:4222", true},
+		{"[::ffff:127.0.0.1]:4222", "127.0.0.1:4222", true},
+		{":4222", ":4223", false},
+		{"127.0.0.1:4222", "127.0.0.2:4222", false},
+		{"127.0.0.1:4222", "[::1]:4222", false},
+		{"name:4222", "127.0.0.1:4222", false}, // nobody is asked
+	} {
+		if got := collide(test.a, test.b); got != test.want {
+			t.Errorf("%s and %s: %t", test.a, test.b, got)
+		}
+		if got := collide(test.b, test.a); got != test.want {
+			t.Errorf("%s and %s: %t", test.b, test.a, got)
 		}
 	}
 }

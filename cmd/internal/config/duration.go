@@ -20,12 +20,15 @@ func duration(low, high time.Duration) form[time.Duration] {
 	})
 }
 
-// durations is two durations with a separator between them, or a single one
-// that stands for both.
+// durations is two durations with "-" or ".." between them, or a single one that
+// stands for both. Messages show the separator given.
 func durations(separator string, low, high time.Duration) form[span] {
 	want := wantDuration(fmt.Sprintf(" or two such as 10m%s1h", separator), low, high)
 	return formOf(want, func(s string) (span, bool) {
-		first, last, two := strings.Cut(s, separator)
+		first, last, two := strings.Cut(s, "..")
+		if !two {
+			first, last, two = strings.Cut(s, "-")
+		}
 		if !two {
 			last = first
 		}

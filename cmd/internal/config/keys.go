@@ -2,7 +2,7 @@ package config
 
 import (
 	"log/slog"
-	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +13,8 @@ import (
 // The tables below are the format of the configuration.
 
 var topKeys = section[Config]{keys: []key[Config]{
+	{Key: Key{Name: "owner", Want: owner.want, Doc: "The name of this installation, which marks its rules in the clouds. It differs from that of every other installation and never changes. Absent, it follows from the machine."},
+		read: readOwner},
 	one(Key{Name: "state", Default: "/var/lib/portsnare", Doc: "The controller's state directory."},
 		absolutePath, func(c *Config, v string) { c.State = v }),
 	inside("link", linkKeys, func(c *Config) *Link { return &c.Link }),
@@ -23,35 +25,33 @@ var topKeys = section[Config]{keys: []key[Config]{
 		providerKeys, beginProvider, func(c *Config, v []Provider) { c.Providers = v }),
 	each(Key{Name: "groups", Want: "at least one group"},
 		groupKeys, beginGroup, func(c *Config, v []Group) { c.Groups = v }),
-}}
+}, check: checkListeners}
 
 var linkKeys = section[Link]{keys: []key[Link]{
 	one(Key{Name: "listen", Default: ":" + linkPort, Doc: "Where the controller listens for agents."},
 		listenAddress, func(l *Link, v string) { l.Listen = v }),
 	many(Key{Name: "advertise", Doc: "Where agents find the controller, as tokens tell them. The port is " + linkPort + " where none is written."},
-		advertised, func(_ node, l *Link, v string) { l.Advertise = append(l.Advertise, v) }),
+		advertised, func(n node, l *Link, v string) {
+			refuseExampleHost(n, v)
+			l.Advertise = append(l.Advertise, v)
+		}),
 }}
 
 var logKeys = section[Log]{keys: []key[Log]{
-	one(Key{Name: "level", Default: "info", Doc: "The least that is logged."},
+	one(Key{Name: "level", Default: "info", Doc: "The minimum log level."},
 		word([]string{"debug", "info", "warn", "error"}, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError),
 		func(l *Log, v slog.Level) { l.Level = v }),
 	one(Key{Name: "format", Default: "text", Doc: "Key=value pairs, or one JSON object a line."},
 		word([]string{"text", "json"}, false, true), func(l *Log, v bool) { l.JSON = v }),
 }}
 
-var providerKeys = section[Provider]{keys: []key[Provider]{
+var providerKeys = section[Provider]{keys: slices.Concat([]key[Provider]{
 	one(Key{Name: "kind", Required: true, Doc: "Which cloud. Credentials come from where its own tools take them, never from this file."},
 		kind, func(p *Provider, v string) { p.Kind = v }),
-	one(Key{Name: "region", Doc: "For aws and openstack. Absent, what the environment says: AWS_REGION or the shared configuration, OS_REGION_NAME or clouds.yaml."},
-		cloudName, func(p *Provider, v string) { p.Region = v }),
-	one(Key{Name: "cloud", Doc: "For openstack: the cloud's name in clouds.yaml. Absent, what OS_CLOUD says, or the variables of an openrc file."},
-		cloudName, func(p *Provider, v string) { p.Cloud = v }),
-	one(Key{Name: "rules", Doc: "For aws: the quota of inbound rules of a security group, for each IP family, where AWS has raised it. For openstack: the project's quota of rules, in the place of what the cloud says."},
-		number(1, 65535), func(p *Provider, v int) { p.Rules = v }),
-	one(Key{Name: "replace", Doc: "For digitalocean: whether a change is one call that replaces the whole firewall, for which the token also needs droplet:read and tag:read, instead of one that adds and one that removes."},
-		word([]string{"true", "false"}, true, false), func(p *Provider, v bool) { p.Replace = v }),
-}, check: checkProvider}
+}, settings(), []key[Provider]{
+	one(Key{Name: "timeout", Doc: "For every cloud: how long one call may take. Absent, " + formatDuration(usualTimeout()) + ". A retry is a new call."},
+		duration(time.Second, 10*time.Minute), func(p *Provider, v time.Duration) { p.Timeout = v }),
+}), check: checkProvider}
 
 var groupKeys = section[Group]{keys: []key[Group]{
 	{Key: Key{Name: "provider", Want: "the name of a provider", Required: true, Doc: "Where the group's firewall is."},
@@ -59,7 +59,7 @@ var groupKeys = section[Group]{keys: []key[Group]{
 	{Key: Key{Name: "firewall", Want: anyFirewall, Required: true, Doc: "The cloud firewall, by the provider's own id. It belongs to one group only. Kind none has no firewall and takes no such key."},
 		read: readFirewall, absent: missFirewall},
 	many(Key{Name: "protect", Doc: "Protected ports that are worth hiding. Here or under public there is at least one."},
-		port, func(_ node, g *Group, v portsnare.PortRange) { g.Protect = with(g.Protect, v) }),
+		port, addProtect),
 	many(Key{Name: "public", Doc: "Protected ports that the world knows, such as those of a web site."},
 		port, addPublic),
 	many(Key{Name: "avoid", Doc: "Ports that never become traps."},
@@ -72,10 +72,10 @@ var groupKeys = section[Group]{keys: []key[Group]{
 		trapKeys, func(g *Group) *Traps { return &g.Traps }),
 	inside("policy", policyKeys, func(g *Group) *portsnare.Policy { return &g.Policy }),
 	many(Key{Name: "allow", Doc: "Sources that are never banned and never counted."},
-		prefix, func(_ node, g *Group, v netip.Prefix) { g.Allow = append(g.Allow, v) }),
+		prefix, addAllow),
 	many(Key{Name: "sources", Default: "[0.0.0.0/0, '::/0']", Doc: "Whom the cloud firewall admits to the traps."},
 		network, func(_ node, g *Group, v portsnare.Source) { g.Sources = append(g.Sources, v) }),
-	one(Key{Name: "grace", Default: "10s", Doc: "How long a trap stays armed on the hosts after the cloud closed it."},
+	one(Key{Name: "grace", Default: "30s", Doc: "How long a trap stays armed on the hosts after the cloud closed it. Longer than the provider's timeout, so that no late call can open a trap that is no longer armed; with kind none, 0s will do."},
 		duration(0, time.Hour), func(g *Group, v time.Duration) { g.Grace = v }),
 	one(Key{Name: "report_timeout", Default: "30s", Doc: "How long a host may take to report that it is armed."},
 		duration(time.Second, time.Hour), func(g *Group, v time.Duration) { g.ReportTimeout = v }),
@@ -90,7 +90,7 @@ var trapKeys = section[Traps]{keys: []key[Traps]{
 		number(1, 65535), func(t *Traps, v int) { t.Limits.Exposed = v }),
 	one(Key{Name: "forged", Default: strconv.Itoa(limits.Forged), Doc: "auto only: how many packets somebody must at least forge, on average, to have another source banned."},
 		number(1, 65535), func(t *Traps, v int) { t.Limits.Forged = v }),
-	one(Key{Name: "keep", Default: "0", Doc: "Share of the traps that the next set takes over, for clouds where writes are dear. What is kept can be known: docs/placement.md has the price."},
+	one(Key{Name: "keep", Default: "0", Doc: "Share of the traps that the next set takes over, for clouds where API writes are expensive. What is kept can be known: docs/placement.md has the price."},
 		share, func(t *Traps, v float64) { t.Keep = v }),
 	one(Key{Name: "neighbours", Default: "8", Doc: "Traps around each protected port that is not public, both sides together."},
 		number(0, maxRadius), func(t *Traps, v int) { t.Neighbours = v }),

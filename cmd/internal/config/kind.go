@@ -3,32 +3,11 @@ package config
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
+	"time"
+
+	"github.com/portsnare/portsnare/cmd/internal/clouds"
 )
-
-// The kinds of provider.
-const (
-	AWS          = "aws"
-	DigitalOcean = "digitalocean"
-	Vultr        = "vultr"
-	OpenStack    = "openstack"
-	None         = "none" // no cloud firewall: only the hosts filter
-)
-
-// cloud is what the format knows of one kind of provider.
-type cloud struct {
-	firewall *form[string] // of a firewall's id; nil where there is no firewall
-	keys     []string      // that it takes, besides kind
-}
-
-var clouds = map[string]cloud{
-	AWS:          {&securityGroup, []string{"region", "rules"}},
-	DigitalOcean: {&cloudFirewall, []string{"replace"}},
-	Vultr:        {&firewallGroup, nil},
-	OpenStack:    {&projectGroup, []string{"cloud", "region", "rules"}},
-	None:         {},
-}
 
 // Kind says what a kind of provider takes.
 type Kind struct {
@@ -40,14 +19,26 @@ type Kind struct {
 // Kinds returns every kind, in the order in which messages name them.
 func Kinds() []Kind {
 	var all []Kind
-	for _, name := range kinds() {
-		k := Kind{Name: name, Keys: clouds[name].keys}
-		if f := clouds[name].firewall; f != nil {
-			k.Firewall = f.want
+	for _, c := range clouds.All() {
+		k := Kind{Name: c.Kind, Keys: keysOf(c)}
+		if c.Firewall != nil {
+			k.Firewall = c.Firewall.Want
 		}
 		all = append(all, k)
 	}
 	return all
+}
+
+// keysOf returns the keys of a provider's section beside kind.
+func keysOf(c clouds.Cloud) []string {
+	var names []string
+	for _, k := range c.Keys {
+		names = append(names, k.Name)
+	}
+	if c.CallTimeout > 0 {
+		names = append(names, "timeout")
+	}
+	return names
 }
 
 var kind = form[string]{either(kinds()), func(s string) (string, error) {
@@ -57,66 +48,93 @@ var kind = form[string]{either(kinds()), func(s string) (string, error) {
 	return s, nil
 }}
 
-func kinds() []string { return []string{AWS, DigitalOcean, Vultr, OpenStack, None} }
-
-// securityGroup is the id of one at AWS: 8 hexadecimal digits or, since 2018, 17
-// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html).
-var securityGroup = formOf("a security group's id such as sg-0f3a9c1d2e4b5a687", func(s string) (string, bool) {
-	return s, securityGroupPattern.MatchString(s)
-})
-
-// The ids of all others are UUIDs.
-var (
-	cloudFirewall = uuid("a Cloud Firewall's id such as bb4b2611-3d72-467b-8602-280330ecd65c")
-	firewallGroup = uuid("a firewall group's id such as cb676a46-66fd-4dfb-b839-443f2e6c0b60")
-	projectGroup  = uuid("a security group's id such as b985643f-3424-4e67-9768-8f8e3e9f0112")
-)
-
-func uuid(want string) form[string] {
-	return formOf(want, func(s string) (string, bool) { return s, uuidPattern.MatchString(s) })
+func kinds() []string {
+	var names []string
+	for _, c := range clouds.All() {
+		names = append(names, c.Kind)
+	}
+	return names
 }
 
-var (
-	regionPattern        = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	securityGroupPattern = regexp.MustCompile(`^sg-[0-9a-f]{8}([0-9a-f]{9})?$`)
-	uuidPattern          = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-)
-
-// awsRegion: the others name regions as they like.
-var awsRegion = formOf("a region such as ap-northeast-1", func(s string) (string, bool) {
-	return s, regionPattern.MatchString(s)
-})
-
-// checkProvider refuses keys of other kinds.
-func checkProvider(m mapping, p *Provider) {
-	for _, name := range slices.Sorted(maps.Keys(m.values)) {
-		if name == "kind" || slices.Contains(clouds[p.Kind].keys, name) {
-			continue
+// settings are the keys that some cloud takes.
+func settings() []key[Provider] {
+	var keys []key[Provider]
+	for _, k := range clouds.Keys() {
+		doc := Key{Name: k.Name, Doc: k.Doc}
+		switch k.Sort {
+		case clouds.Name:
+			keys = append(keys, one(doc, cloudName, func(p *Provider, v string) { p.set(k.Name, v) }))
+		case clouds.Number:
+			keys = append(keys, one(doc, number(1, 65535), func(p *Provider, v int) { p.set(k.Name, v) }))
+		case clouds.Flag:
+			keys = append(keys, one(doc, word([]string{"true", "false"}, true, false), func(p *Provider, v bool) { p.set(k.Name, v) }))
 		}
-		m.values[name].atKey().problemf("not for kind %s: want it with %s", p.Kind, either(takers(name)))
 	}
-	if region, set := m.values["region"]; set && p.Kind == AWS {
-		awsRegion.read(region)
+	return keys
+}
+
+func (p *Provider) set(key string, value any) {
+	if p.Settings == nil {
+		p.Settings = make(clouds.Settings)
+	}
+	p.Settings[key] = value
+}
+
+// idOf is the form of a firewall's id.
+func idOf(f clouds.Form) form[string] {
+	return formOf(f.Want, func(s string) (string, bool) { return s, f.Pattern.MatchString(s) })
+}
+
+// checkProvider refuses keys of other kinds, and names that this kind does not take.
+func checkProvider(m mapping, p *Provider) {
+	c, _ := clouds.Find(p.Kind)
+	for _, name := range slices.Sorted(maps.Keys(m.values)) {
+		k, takes := c.Takes(name)
+		switch {
+		case takes && k.Narrow != nil:
+			idOf(*k.Narrow).read(m.values[name])
+		case name != "kind" && !slices.Contains(keysOf(c), name):
+			m.values[name].atKey().problemf("not for kind %s: want it with %s", p.Kind, either(takers(name)))
+		}
+	}
+	if p.Timeout == 0 {
+		p.Timeout = c.CallTimeout
 	}
 }
 
 // takers returns the kinds that take a key.
 func takers(name string) []string {
-	return slices.DeleteFunc(kinds(), func(k string) bool { return !slices.Contains(clouds[k].keys, name) })
+	var names []string
+	for _, c := range clouds.All() {
+		if slices.Contains(keysOf(c), name) {
+			names = append(names, c.Kind)
+		}
+	}
+	return names
+}
+
+// usualTimeout is how long a call may take where the configuration does not say, as
+// the documents have it: all clouds agree on it.
+func usualTimeout() time.Duration {
+	var longest time.Duration
+	for _, c := range clouds.All() {
+		longest = max(longest, c.CallTimeout)
+	}
+	return longest
 }
 
 // readFirewall comes after readProvider, which stands before it in groupKeys.
 func readFirewall(n node, g *Group) {
-	c, known := clouds[g.Provider.Kind]
+	c, known := clouds.Find(g.Provider.Kind)
 	switch {
 	case !known: // which has been said
 		return
-	case c.firewall == nil:
+	case c.Firewall == nil:
 		n.atKey().problemf("kind %s has no firewall: want none here", g.Provider.Kind)
 		return
 	}
-	id, ok := c.firewall.read(n)
-	if !ok {
+	id, ok := idOf(*c.Firewall).read(n)
+	if !ok || refuseExampleFirewall(n, id) {
 		return
 	}
 	g.Firewall = id
@@ -127,11 +145,11 @@ func readFirewall(n node, g *Group) {
 
 // missFirewall is for a group without the key.
 func missFirewall(n node, g *Group) {
-	switch c, known := clouds[g.Provider.Kind]; {
-	case !known:
+	switch c, known := clouds.Find(g.Provider.Kind); {
+	case !known && g.Provider.Name == "": // else what is wrong with it has been said
 		n.missing("firewall", anyFirewall)
-	case c.firewall != nil:
-		n.missing("firewall", c.firewall.want)
+	case known && c.Firewall != nil:
+		n.missing("firewall", c.Firewall.Want)
 	}
 }
 

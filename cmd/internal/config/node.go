@@ -14,12 +14,17 @@ type node struct {
 	file *file
 	path string       // such as "groups.web.hosts[0]"; "" for the whole
 	key  *token.Token // the key before it; nil where there is none
-	body ast.Node     // nil in an empty file and behind an alias to nothing
+	raw  ast.Node     // the value as it is written there
+	body ast.Node     // what it means; nil in an empty file and behind an alias to nothing
 }
 
 // problemf records that something is wrong with the value.
 func (n node) problemf(format string, args ...any) {
-	n.file.problem(n.position(), n.path, fmt.Sprintf(format, args...))
+	message := fmt.Sprintf(format, args...)
+	if n.hides() {
+		message = n.without(message)
+	}
+	n.file.problem(n.position(), n.path, message)
 }
 
 // missing records that a key is not there.
@@ -106,16 +111,20 @@ func (n node) pairs(want string) ([]pair, bool) {
 	for _, value := range mapping.Values {
 		key := value.Key.GetToken()
 		if !isWord(value.Key) {
+			n.child(n.path, key, value.Value).hide()
 			n.file.problem(key.Position, n.path, fmt.Sprintf("%s: want a word for a key", key.Value))
 			continue
 		}
 		path := join(n.path, key.Value)
+		child := n.child(path, key, value.Value)
+		child.hideNamed(key.Value)
 		if line, twice := lines[key.Value]; twice {
+			child.hide()
 			n.file.problem(key.Position, path, fmt.Sprintf("set twice: it is on line %d already", line))
 			continue
 		}
 		lines[key.Value] = key.Position.Line
-		pairs = append(pairs, pair{key.Value, n.child(path, key, value.Value)})
+		pairs = append(pairs, pair{key.Value, child})
 	}
 	return pairs, true
 }
@@ -150,7 +159,7 @@ func (n node) unfit(want string) {
 // child returns the value that body stands for: itself, what an anchor marks, or
 // what an alias means.
 func (n node) child(path string, key *token.Token, body ast.Node) node {
-	child := node{n.file, path, key, body}
+	child := node{n.file, path, key, body, body}
 	for {
 		switch body := child.body.(type) {
 		case *ast.AnchorNode:

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,12 +18,19 @@ func Parse(name string, text []byte) (Config, error) {
 	f := newFile(name, newlines.Replace(strings.TrimPrefix(string(text), "\ufeff")))
 	var c Config
 	if root, ok := f.parse(); ok {
+		before := f.problems
+		readSection(root, topKeys, &Config{})
+		// Once more, now that it is known what must not be shown: a value can be
+		// reached, by an alias, before the key that makes it a secret.
+		f.forget(before)
 		readSection(root, topKeys, &c)
 	}
+	f.problems.sort()
+	f.warnings.sort()
 	if len(f.problems) > 0 {
-		f.sort()
 		return Config{}, f.problems
 	}
+	c.Warnings = f.warnings
 	return c, nil
 }
 
@@ -39,6 +44,8 @@ type file struct {
 	lines    []string
 	anchors  map[string]ast.Node
 	problems Problems
+	warnings Problems
+	hidden   []region // that may be secrets
 
 	// What has been declared so far, for what must be known or unique.
 	providers map[string]*Provider
@@ -47,15 +54,17 @@ type file struct {
 }
 
 func newFile(name, text string) *file {
-	return &file{
-		name:      name,
-		text:      text,
-		lines:     strings.Split(text, "\n"),
-		anchors:   make(map[string]ast.Node),
-		providers: make(map[string]*Provider),
-		firewalls: make(map[string]string),
-		hosts:     make(map[string]string),
-	}
+	f := &file{name: name, text: text, lines: strings.Split(text, "\n"), anchors: make(map[string]ast.Node)}
+	f.forget(nil)
+	return f
+}
+
+// forget undoes a reading, save what was found to be hidden. The problems of the
+// syntax remain.
+func (f *file) forget(problems Problems) {
+	f.problems, f.warnings = problems, nil
+	f.providers = make(map[string]*Provider)
+	f.firewalls, f.hosts = make(map[string]string), make(map[string]string)
 }
 
 // parse returns the top of the syntax tree, or false where the text is no YAML.
@@ -64,6 +73,7 @@ func (f *file) parse() (node, bool) {
 		if !utf8.ValidString(line) {
 			before := line[:strings.IndexRune(line, utf8.RuneError)]
 			at := &token.Position{Line: i + 1, Column: utf8.RuneCountInString(before) + 1}
+			f.hideLine(at.Line)
 			f.problem(at, "", "this is not UTF-8 text")
 			return node{}, false
 		}
@@ -110,14 +120,20 @@ func (f *file) syntaxProblem(err error) {
 	if _, value, _ := strings.Cut(f.line(at.Line), ":"); strings.HasPrefix(strings.TrimSpace(value), "*") {
 		message += ": put a value that begins with * in quotes"
 	}
+	f.hideLine(at.Line)
 	f.problem(at, "", message)
 }
 
 func (f *file) problem(at *token.Position, key, message string) {
-	f.problems = append(f.problems, &Problem{
+	f.problems = append(f.problems, f.newProblem(at, key, message))
+}
+
+func (f *file) newProblem(at *token.Position, key, message string) *Problem {
+	source, caret := f.excerpt(placeOf(at))
+	return &Problem{
 		File: f.name, Line: at.Line, Column: at.Column,
-		Key: key, Message: message, source: f.line(at.Line),
-	})
+		Key: key, Message: message, source: source, caret: caret,
+	}
 }
 
 // line returns a line of the text, counted from 1.
@@ -126,11 +142,4 @@ func (f *file) line(n int) string {
 		return ""
 	}
 	return strings.ToValidUTF8(f.lines[n-1], "\ufffd")
-}
-
-// sort puts the problems into the order of the file.
-func (f *file) sort() {
-	slices.SortStableFunc(f.problems, func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
 }

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/portsnare/portsnare"
@@ -16,7 +18,8 @@ type Problem struct {
 	Key     string `json:"key"`    // such as "groups.web.hosts[0]"; "" for the file as a whole
 	Message string `json:"message"`
 
-	source string // the line itself
+	source string // the line itself, without what may be a secret
+	caret  int    // where in source the problem is, in characters from 1
 }
 
 // Error returns the place and the message, and under it the line with a caret.
@@ -37,12 +40,12 @@ func (p *Problem) Unwrap() error {
 	return &portsnare.Error{Kind: portsnare.Invalid, Err: errors.New(p.Message)}
 }
 
-// indent returns as much white space as stands before the column, tabs kept.
+// indent returns as much white space as stands before the caret, tabs kept.
 func (p *Problem) indent() string {
 	var b strings.Builder
 	column := 1
 	for _, char := range p.source {
-		if column++; column > p.Column {
+		if column++; column > p.caret {
 			break
 		}
 		if char != '\t' {
@@ -56,6 +59,13 @@ func (p *Problem) indent() string {
 // Problems is everything that is wrong with a configuration, in the order of
 // the file; at least one.
 type Problems []*Problem
+
+// sort puts the problems into the order of the file.
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
 
 // Error returns the problems one under the other.
 func (p Problems) Error() string {

@@ -66,6 +66,7 @@ func readSection[T any](n node, s section[T], to *T) {
 		if slices.Contains(known, p.name) {
 			m.values[p.name] = p.node
 		} else {
+			p.hide()
 			p.atKey().problemf("unknown key%s", meant(p.name, known))
 		}
 	}
@@ -190,6 +191,9 @@ func each[T, V any](k Key, s section[V], begin func(n node, name string, v *V), 
 				n.problemf("nothing here: want %s", k.Want)
 			}
 			for _, p := range pairs {
+				if _, mapped := p.body.(*ast.MappingNode); !mapped {
+					p.hide() // nobody knows what its name means
+				}
 				var v V
 				begin(p.node, p.name, &v)
 				readSection(p.node, s, &v)

@@ -31,12 +31,12 @@ func newDrill(t *testing.T, traps string) *drill {
 }
 
 // newDrillOf begins with a version of the product that a test has built.
-func newDrillOf(t *testing.T, binary, traps string) *drill {
+func newDrillOf(t *testing.T, version, traps string) *drill {
 	t.Helper()
 	netlab.New(t) // skips where there can be no namespaces
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
-	w, err := NewWorld(ctx, binary, portsnare.Port{Protocol: portsnare.TCP, Number: 39172}, traps)
+	w, err := NewWorld(ctx, version, portsnare.Port{Protocol: portsnare.TCP, Number: 39172}, traps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +46,10 @@ func newDrillOf(t *testing.T, binary, traps string) *drill {
 		}
 	})
 	d := &drill{T: t, World: w, ctx: ctx}
+	if version != binary {
+		w.cloudKeys = "" // an older one knows no such key
+		d.must(w.configure())
+	}
 	d.must(w.StartController())
 	d.must(w.Join())
 	d.must(w.StartAgent())

@@ -9,9 +9,15 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
+
+// stopTime is how long a program of the product may take to stop by itself: half of
+// the time in which a command has to end after a signal, so that the rest suffices to
+// remove the folder and the namespaces.
+const stopTime = 350 * time.Millisecond
 
 // process is a program of the product that runs in a namespace, and what it
 // has logged.
@@ -29,6 +35,7 @@ func start(ctx context.Context, ns *netlab.Namespace, name, binary string, env [
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	p.cmd.WaitDelay = stopTime
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

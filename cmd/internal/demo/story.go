@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
@@ -44,7 +45,9 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 		return Summary{}, err
 	}
 	p.summary.Seconds = time.Since(began).Seconds()
-	p.summary.print(o.Account)
+	if err := p.summary.print(o.Account); err != nil {
+		return p.summary, err
+	}
 	if o.Keep {
 		err = p.keep(ctx)
 	}
@@ -82,12 +85,12 @@ func (p *play) acts(ctx context.Context) error {
 func (p *play) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := fmt.Sprintf(format, args...)
+	text, line := cli.NewText(p.Account), fmt.Sprintf(format, args...)
 	if line == "" {
-		fmt.Fprintln(p.Account)
+		text.Line("")
 		return
 	}
-	fmt.Fprintf(p.Account, "%5.1fs  %s\n", time.Since(p.began).Seconds(), line)
+	text.Line("%5.1fs  %s", time.Since(p.began).Seconds(), line)
 }
 
 // source returns an address of the scanner's network that no scan had before.
@@ -256,6 +259,8 @@ func (p *play) settle(ctx context.Context, innocent *client) error {
 	return nil
 }
 
+const keepMessage = "Everything keeps running until you interrupt it."
+
 // keep leaves everything running and says how to look around.
 func (p *play) keep(ctx context.Context) error {
 	namespaces := []*netlab.Namespace{p.net.Scanner, p.net.Cloud, p.net.Server}
@@ -265,9 +270,13 @@ func (p *play) keep(ctx context.Context) error {
 		}
 		defer ns.Unpin()
 	}
-	fmt.Fprintf(p.Account, "Everything keeps running until you interrupt it. Look around from another terminal:\n"+
-		"  ip netns exec %s ipset list\n  ip netns exec %s nft list chain inet cloud admit\n  ip netns exec %s nmap -Pn %s\n",
-		p.net.Server.Name, p.net.Cloud.Name, p.net.Scanner.Name, netlab.ServerAddr4)
-	<-ctx.Done()
-	return nil
+	text := cli.NewText(p.Account)
+	text.Line("%s Look around from another terminal:", keepMessage)
+	text.Line("  ip netns exec %s ipset list", p.net.Server.Name)
+	text.Line("  ip netns exec %s nft list chain inet cloud admit", p.net.Cloud.Name)
+	text.Line("  ip netns exec %s nmap -Pn %s", p.net.Scanner.Name, netlab.ServerAddr4)
+	if text.Err() == nil {
+		<-ctx.Done()
+	}
+	return text.Err()
 }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/cmd/internal/cli"
 )
 
 // Summary is what a demo showed. It is what `portsnare demo --json` prints.
@@ -59,24 +59,27 @@ func (s Scan) tell(hidden portsnare.Port) string {
 }
 
 // print writes the table of the demo and its verdict.
-func (s Summary) print(out io.Writer) {
-	fmt.Fprintln(out)
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tSCANNER\tORDER\tPROBES\tBEFORE THE BAN\tBANNED\tFOUND "+s.ProtectedPort)
+func (s Summary) print(out io.Writer) error {
+	text := cli.NewText(out)
+	text.Line("")
+	table := cli.NewTable(text, "WHEN", "SCANNER", "ORDER", "PROBES", "BEFORE THE BAN", "BANNED", "FOUND "+s.ProtectedPort)
 	for _, scan := range s.Scans {
 		when := "without"
 		if scan.Round > 0 {
 			when = "rotation " + strconv.Itoa(scan.Round)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", when, scan.Scanner, scan.Order, scan.Probes,
+		table.Row(when, scan.Scanner, scan.Order, strconv.Itoa(scan.Probes),
 			orDash(scan.ProbesBeforeBan), yesNo(scan.Banned), yesNo(scan.ProtectedFound))
 	}
-	table.Flush()
-	fmt.Fprintf(out, "\nclient connections made       %d\n", s.ClientConnections)
-	fmt.Fprintf(out, "client connections failed     %d\n", s.ClientFailures)
-	fmt.Fprintf(out, "packets that a trap answered  %d\n", s.TrapAnswers)
-	fmt.Fprintf(out, "protected port closed for     %d ms\n", s.CloudProtectedGapMS)
-	fmt.Fprintf(out, "rotations                     %d, in %.0f s in all\n\n", s.Rotations, s.Seconds)
+	table.Flush() //nolint:errcheck // text keeps it
+	text.Line("")
+	text.Line("client connections made       %d", s.ClientConnections)
+	text.Line("client connections failed     %d", s.ClientFailures)
+	text.Line("packets that a trap answered  %d", s.TrapAnswers)
+	text.Line("protected port closed for     %d ms", s.CloudProtectedGapMS)
+	text.Line("rotations                     %d, in %.0f s in all", s.Rotations, s.Seconds)
+	text.Line("")
+	return text.Err()
 }
 
 func orDash(n int) string {

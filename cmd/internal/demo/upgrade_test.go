@@ -79,7 +79,7 @@ func missing(t *testing.T, why string) {
 func (d *drill) upgradeController() {
 	d.Helper()
 	d.controller.kill()
-	d.binary = binary
+	d.binary, d.cloudKeys = binary, shortCalls
 	d.must(d.configure())
 	d.must(d.StartController())
 }

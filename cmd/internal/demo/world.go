@@ -39,6 +39,7 @@ type World struct {
 	dir         string // configuration, states and homes
 	hidden      portsnare.Port
 	traps       string // the group's `traps`
+	cloudKeys   string // further keys of the provider
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -55,7 +56,7 @@ func NewWorld(ctx context.Context, binary string, hidden portsnare.Port, traps s
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
-	w := &World{binary: binary, agentBinary: binary, hidden: hidden, traps: traps}
+	w := &World{binary: binary, agentBinary: binary, hidden: hidden, traps: traps, cloudKeys: shortCalls}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	if err := w.build(); err != nil {
 		w.Close()
@@ -115,13 +116,16 @@ const (
 	fewTraps  = "{neighbours: 4, bait: 4, secret: {openings: 10, ports: 2000}}"
 )
 
+// shortCalls keeps the grace short, which is longer than a call may take.
+const shortCalls = ", timeout: 1s"
+
 const configuration = `# Made by portsnare demo.
 state: %[1]s
 link:
   listen: %[2]s
   advertise: [%[2]s]
 providers:
-  cloud: {kind: aws, region: %[3]s}
+  cloud: {kind: aws, region: %[3]s%[10]s}
 groups:
   %[4]s:
     provider: cloud
@@ -130,14 +134,14 @@ groups:
     public: [%[7]d/tcp]
     hosts: [%[8]s]
     rotate: 12h        # the demo asks for each rotation itself
-    grace: 1s
+    grace: 2s
     traps: %[9]s
     policy: {strikes: 3, window: 1h, ban: 10m..24h}
 `
 
 func (w *World) configure() error {
 	text := fmt.Sprintf(configuration, filepath.Join(w.dir, "controller"), netip.AddrPortFrom(netlab.GatewayAddr4, linkPort),
-		region, groupName, w.cloud.group, w.hidden, publicPort, hostName, w.traps)
+		region, groupName, w.cloud.group, w.hidden, publicPort, hostName, w.traps, w.cloudKeys)
 	return os.WriteFile(w.config(), []byte(text), 0o600)
 }
 

@@ -13,6 +13,7 @@ import (
 var rules = []func(*source){
 	folders,
 	arrows,
+	oneCloud,
 	pureRoot,
 	oneRunner,
 	noHiddenStart,
@@ -34,7 +35,7 @@ func folders(s *source) {
 var parts = []string{"rotator/placement"}
 
 // shared are packages that all others of their area may import.
-var shared = []string{"providers/failure", "providers/rest", "hostagent/host", "hostagent/kernel", "hostagent/localports"}
+var shared = []string{"providers/failure", "providers/fakes/fakeapi", "providers/rest", "hostagent/host", "hostagent/kernel", "hostagent/localports"}
 
 // suites are packages that only tests import, and free as those are.
 var suites = []string{"hostagent/kerneltest"}
@@ -54,6 +55,28 @@ func arrows(s *source) {
 			s.breach(at, "imports its sibling %s: want both joined in cmd", folder)
 		default:
 			s.breach(at, "imports %s: want %s to know only the domain", folder, area(s.folder()))
+		}
+	})
+}
+
+// oneCloud: a file of cmd/internal/clouds knows one provider, and no other file of
+// cmd any, so that a new cloud touches one file there. What all providers share is
+// none, and neither are fakes.
+func oneCloud(s *source) {
+	if s.isTest() || area(s.folder()) != "cmd" {
+		return
+	}
+	known := ""
+	s.imports(func(at token.Pos, imported string) {
+		folder, ours := strings.CutPrefix(imported, module+"/providers/")
+		switch {
+		case !ours, strings.HasPrefix(folder, "fakes/"), slices.Contains(shared, "providers/"+folder):
+		case s.folder() != "cmd/internal/clouds":
+			s.breach(at, "imports providers/%s: want providers known in cmd/internal/clouds only", folder)
+		case known != "":
+			s.breach(at, "imports providers/%s beside %s: want one provider a file", folder, known)
+		default:
+			known = folder
 		}
 	})
 }

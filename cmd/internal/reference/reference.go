@@ -9,11 +9,12 @@ package reference
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -128,20 +129,17 @@ func code(s string) string {
 // update is set. Without update, a difference is an error that says what to do.
 // The section, headed by name, must be in the file already.
 func Sync(path, name, want string, update bool) error {
-	mode := os.O_RDONLY
-	if update {
-		mode = os.O_RDWR
-	}
-	f, err := os.OpenFile(path, mode, 0)
+	// Tests of several packages keep their sections at the same time. The folder is
+	// locked, as the file is replaced.
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	// Tests of several packages keep their sections at the same time.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock %s: %w", path, err)
+	defer folder.Close()
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", filepath.Dir(path), err)
 	}
-	text, err := io.ReadAll(f)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -156,7 +154,7 @@ func Sync(path, name, want string, update bool) error {
 	case !update:
 		return fmt.Errorf("%s: the section %q is out of date: go test ./cmd/... -run Reference -update", path, name)
 	}
-	return rewrite(f, before+want+after)
+	return renameio.WriteFile(path, []byte(before+want+after), 0o644)
 }
 
 // cut parts a text in front of and behind what a section holds.
@@ -168,12 +166,4 @@ func cut(text, name string) (before, have, after string, err error) {
 		return "", "", "", fmt.Errorf("no section %q: want lines %q and %q", name, begin, end)
 	}
 	return before + begin, have, end + after, nil
-}
-
-func rewrite(f *os.File, text string) error {
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := f.WriteAt([]byte(text), 0)
-	return err
 }

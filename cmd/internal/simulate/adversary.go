@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 
@@ -19,7 +20,7 @@ type Forging struct {
 // forge plays an adversary who sends SYNs in a victim's name. He gets no answer,
 // so he follows a plan: the ports scanners try first if there may be bait among
 // them, then others in random order.
-func forge(o Options) ([]Forging, error) {
+func forge(ctx context.Context, o Options) ([]Forging, error) {
 	strikes := o.Rules.Policy.Strikes
 	far, near := o.Outlook().Far, o.Outlook().Near
 	hidden := Numbers(o.Terrain.Hidden)
@@ -37,6 +38,9 @@ func forge(o Options) ([]Forging, error) {
 		rng := rand.New(rand.NewPCG(o.Seed, uint64(1000+i)))
 		var packets []float64
 		for range max(1, o.Runs/10) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			var traps Traps
 			if err := Ours(o.Spec, o.Terrain).Draw(rng, &traps); err != nil {
 				return nil, err

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"math/rand/v2"
 
 	"github.com/portsnare/portsnare/rotator/placement"
@@ -149,11 +150,11 @@ var learnPeriods = []struct {
 
 // learn plays learners against rotations of every period, with nothing and
 // with half of the traps kept.
-func learn(o Options) (all []Learning, err error) {
+func learn(ctx context.Context, o Options) (all []Learning, err error) {
 	for _, period := range learnPeriods {
 		l := Learning{Every: period.name, Seconds: period.seconds, Addresses: learnAddresses}
 		for i, cell := range []*Cell{&l.Fresh, &l.Kept} {
-			if *cell, err = o.learner(l, float64(i)*0.5, max(1, o.Runs/50)); err != nil {
+			if *cell, err = o.learner(ctx, l, float64(i)*0.5, max(1, o.Runs/50)); err != nil {
 				return nil, err
 			}
 		}
@@ -163,7 +164,7 @@ func learn(o Options) (all []Learning, err error) {
 }
 
 // learner plays so many learners.
-func (o Options) learner(l Learning, share float64, runs int) (Cell, error) {
+func (o Options) learner(ctx context.Context, l Learning, share float64, runs int) (Cell, error) {
 	spec, terrain := o.Spec, o.Terrain
 	spec.Keep = share
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(l.Seconds)+uint64(100*share)))
@@ -182,6 +183,9 @@ func (o Options) learner(l Learning, share float64, runs int) (Cell, error) {
 	}}
 	cell := Cell{Placement: "portsnare", Runs: runs}
 	for i := range cell.Runs {
+		if err := ctx.Err(); err != nil {
+			return cell, err
+		}
 		terrain.Previous = o.Terrain.Previous
 		found, err := player.Finds(rng, hidden[i%len(hidden)])
 		if err != nil {

@@ -222,7 +222,7 @@ func TestRealKernel(t *testing.T) {
 	}
 
 	scan := Scan{Order: Around, Span: space, Rate: 10_000, Sources: 1}
-	predicted, err := Trials(rng, 40_000/thin, scan, Ours(spec, terrain), []int{hidden}, Rules{Policy: portsnare.DefaultPolicy()})
+	predicted, err := Trials(t.Context(), rng, 40_000/thin, scan, Ours(spec, terrain), []int{hidden}, Rules{Policy: portsnare.DefaultPolicy()})
 	if err != nil {
 		t.Fatal(err)
 	}

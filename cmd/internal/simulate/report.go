@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -50,14 +51,15 @@ type Row struct {
 // a hundred times as long and hardly varies.
 const everythingShare = 20
 
-// Run simulates every scan of the table, and the two adversaries.
-func Run(o Options) (Report, error) {
+// Run simulates every scan of the table, and the two adversaries. It stops with the
+// error of ctx when that ends.
+func Run(ctx context.Context, o Options) (Report, error) {
 	hidden := Numbers(o.Terrain.Hidden)
 	report := Report{Runs: o.Runs, Seed: o.Seed, Budget: o.Terrain.Budget, Strikes: o.Rules.Policy.Strikes,
 		Outlook:  o.Spec.Outlook(o.Terrain, o.Rules.Policy.Strikes),
 		Warnings: o.Spec.Warnings(o.Terrain, o.Rules.Policy.Strikes)}
 	places := []Placement{Ours(o.Spec, o.Terrain), Fixed(o.Terrain), Uniform(o.Terrain), Everything(o.Terrain)}
-	var tasks errgroup.Group
+	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.SetLimit(runtime.GOMAXPROCS(0))
 	scans := Scans()
 	report.Rows = make([]Row, len(scans))
@@ -76,13 +78,13 @@ func Run(o Options) (Report, error) {
 			}
 			rng := rand.New(rand.NewPCG(o.Seed, uint64(i*len(places)+j)))
 			tasks.Go(func() (err error) {
-				row.Cells[j], err = Trials(rng, runs, scan, place, hidden, o.Rules)
+				row.Cells[j], err = Trials(ctx, rng, runs, scan, place, hidden, o.Rules)
 				return err
 			})
 		}
 	}
-	tasks.Go(func() (err error) { report.Forging, err = forge(o); return err })
-	tasks.Go(func() (err error) { report.Learning, err = learn(o); return err })
+	tasks.Go(func() (err error) { report.Forging, err = forge(ctx, o); return err })
+	tasks.Go(func() (err error) { report.Learning, err = learn(ctx, o); return err })
 	report.Predictability = predict(o)
 	return report, tasks.Wait()
 }
@@ -109,25 +111,26 @@ func predict(o Options) (all []Predicted) {
 // WriteText implements cli.Answer.
 func (r Report) WriteText(w io.Writer) error {
 	o := r.Outlook
-	fmt.Fprintf(w, "%d openings for traps; %d strikes; %d runs a cell, seed %d\n", r.Budget, r.Strikes, r.Runs, r.Seed)
-	fmt.Fprintf(w, "portsnare: %d neighbours within %d ports, %d bait, %d secret traps in %d ranges; any %s ports in a row hold %d traps\n",
+	text := cli.NewText(w)
+	text.Line("%d openings for traps; %d strikes; %d runs a cell, seed %d", r.Budget, r.Strikes, r.Runs, r.Seed)
+	text.Line("portsnare: %d neighbours within %d ports, %d bait, %d secret traps in %d ranges; any %s ports in a row hold %d traps",
 		o.Spec.Neighbours, o.Spec.Radius, o.Spec.Bait, o.Spec.Ports, o.Spec.Openings, stretch(o.Stretch), r.Strikes)
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "warning: %s\n", warning)
+		text.Line("warning: %s", warning)
 	}
-	fmt.Fprintln(w, "\nChance to reach a hidden port, with the interval of 95 %; * modelled only: the kernel program does not do this yet")
+	text.Line("")
+	text.Line("Chance to reach a hidden port, with the interval of 95 %%; * modelled only: the kernel program does not do this yet")
 	columns := []string{"SCAN", "CLOSED FORM"}
 	for _, c := range r.Rows[0].Cells {
 		columns = append(columns, strings.ToUpper(c.Placement))
 	}
-	table := cli.NewTable(w, columns...)
+	table := cli.NewTable(text, columns...)
 	for _, row := range r.Rows {
 		table.Row(row.texts()...)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	return r.writeAdversaries(w)
+	table.Flush() //nolint:errcheck // text keeps it
+	r.writeAdversaries(text)
+	return text.Err()
 }
 
 func stretch(n int) string {
@@ -152,29 +155,28 @@ func (row Row) texts() []string {
 	return cells
 }
 
-func (r Report) writeAdversaries(w io.Writer) error {
-	fmt.Fprintln(w, "\nPackets that somebody must forge to have a victim banned, who is no friend")
-	table := cli.NewTable(w, "KNOWS", "AT LEAST, CLOSED FORM", "MEAN OF A BLIND RUN", "95 %")
+func (r Report) writeAdversaries(text *cli.Text) {
+	text.Line("")
+	text.Line("Packets that somebody must forge to have a victim banned, who is no friend")
+	table := cli.NewTable(text, "KNOWS", "AT LEAST, CLOSED FORM", "MEAN OF A BLIND RUN", "95 %")
 	for _, f := range r.Forging {
 		table.Row(f.Knows, fmt.Sprintf("%.1f", f.Closed), fmt.Sprintf("%.1f", f.Mean), fmt.Sprintf("%.1f-%.1f", f.Low, f.High))
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "\nChance that an adversary finds the port who sacrifices addresses, one after the other, at %g ports/s, and shuns the traps he learns\n", learnRate)
-	table = cli.NewTable(w, "TRAPS MOVE", "ADDRESSES", "NOTHING KEPT", "HALF KEPT")
+	table.Flush() //nolint:errcheck // text keeps it
+	text.Line("")
+	text.Line("Chance that an adversary finds the port who sacrifices addresses, one after the other, at %g ports/s, and shuns the traps he learns", learnRate)
+	table = cli.NewTable(text, "TRAPS MOVE", "ADDRESSES", "NOTHING KEPT", "HALF KEPT")
 	for _, l := range r.Learning {
 		table.Row(l.Every, strconv.Itoa(l.Addresses), interval(l.Fresh), interval(l.Kept))
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w, "\nWhat can be known of the next set by one who knows our code and every set before")
-	table = cli.NewTable(w, "KEEP", "BITS UNKNOWN, AT LEAST", "1 PORT IS A TRAP", fmt.Sprintf("%d PORTS BAN", r.Strikes), fmt.Sprintf("100 PORTS HOLD %d", r.Strikes))
+	table.Flush() //nolint:errcheck // text keeps it
+	text.Line("")
+	text.Line("What can be known of the next set by one who knows our code and every set before")
+	table = cli.NewTable(text, "KEEP", "BITS UNKNOWN, AT LEAST", "1 PORT IS A TRAP", fmt.Sprintf("%d PORTS BAN", r.Strikes), fmt.Sprintf("100 PORTS HOLD %d", r.Strikes))
 	for _, p := range r.Predictability {
 		table.Row(fmt.Sprint(p.Keep), fmt.Sprintf("%.0f", p.Bits.Total()), fmt.Sprintf("%.4f", p.One), fmt.Sprintf("%.4f", p.Ban), fmt.Sprintf("%.4f", p.Hundred))
 	}
-	return table.Flush()
+	table.Flush() //nolint:errcheck // text keeps it
 }
 
 func interval(c Cell) string { return fmt.Sprintf("%.3f (%.3f-%.3f)", c.Share, c.Low, c.High) }

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 
@@ -19,13 +20,17 @@ type Cell struct {
 }
 
 // Trials plays a scan so many times, each against a set of its own, at one of
-// the hidden ports, all of them as often.
-func Trials(rng *rand.Rand, runs int, scan Scan, place Placement, hidden []int, rules Rules) (Cell, error) {
+// the hidden ports, all of them as often. It stops with the error of ctx when that
+// ends.
+func Trials(ctx context.Context, rng *rand.Rand, runs int, scan Scan, place Placement, hidden []int, rules Rules) (Cell, error) {
 	rules.Alarm, rules.Delay = scan.Rules.Alarm, scan.Rules.Delay
 	t := table{rules: rules}
 	cell := Cell{Placement: place.Name, Runs: runs}
 	var traps Traps
 	for i := range runs {
+		if err := ctx.Err(); err != nil {
+			return cell, err
+		}
 		if err := place.Draw(rng, &traps); err != nil {
 			return cell, err
 		}

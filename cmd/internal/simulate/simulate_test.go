@@ -149,7 +149,7 @@ func TestClosedFormsHold(t *testing.T) {
 				continue
 			}
 			rng := rand.New(rand.NewPCG(2, uint64(100*budget+i)))
-			cell, err := Trials(rng, o.Runs, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
+			cell, err := Trials(t.Context(), rng, o.Runs, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestGoals(t *testing.T) {
 				continue
 			}
 			met++
-			cell, err := Trials(rand.New(rand.NewPCG(3, uint64(i))), 4000/thin, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
+			cell, err := Trials(t.Context(), rand.New(rand.NewPCG(3, uint64(i))), 4000/thin, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +196,7 @@ func TestReportIsTheSameForTheSameSeed(t *testing.T) {
 	o.Runs = 20
 	var texts []string
 	for range 2 {
-		r, err := Run(o)
+		r, err := Run(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestLearner(t *testing.T) {
 	}
 	o := options(t, 58)
 	share := func(every float64, addresses int, keep float64, runs int) Cell {
-		c, err := o.learner(Learning{Seconds: every, Addresses: addresses}, keep, runs)
+		c, err := o.learner(t.Context(), Learning{Seconds: every, Addresses: addresses}, keep, runs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +253,7 @@ func BenchmarkScan(b *testing.B) {
 	for _, scan := range Scans() {
 		b.Run(scan.Name, func(b *testing.B) {
 			rng := rand.New(rand.NewPCG(1, 2))
-			if _, err := Trials(rng, b.N, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules); err != nil {
+			if _, err := Trials(b.Context(), rng, b.N, scan, Ours(o.Spec, o.Terrain), []int{39172}, o.Rules); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "scans/s")

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // An Error is an error reply. As an http.Handler it writes itself, so that a
@@ -54,20 +56,10 @@ func unprocessable(format string, args ...any) error {
 
 // Answers for hooks.
 var (
-	// Drop closes the connection: before, the request is lost; after, the reply.
-	Drop http.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		panic(http.ErrAbortHandler)
-	})
-
 	// ServerError is a failure inside DigitalOcean.
 	ServerError http.Handler = &Error{Status: http.StatusInternalServerError, ID: "server_error", Message: "Unexpected server-side error"}
 
-	// BadGateway is the HTML page of some proxy on the way.
-	BadGateway http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadGateway)
-		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><hr><center>502 Bad Gateway</center></body></html>\n")
-	})
+	Drop, BadGateway = fakeapi.Drop, fakeapi.BadGateway
 
 	// OddAnswer is a good status with a page that is no JSON.
 	OddAnswer http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

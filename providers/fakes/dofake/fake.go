@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // DefaultToken is the token that may do everything, unless Options say else.
@@ -36,6 +38,8 @@ type Options struct {
 // A Fake is DigitalOcean. It is an http.Handler and may be used from several
 // goroutines at once.
 type Fake struct {
+	fakeapi.Desk[Call] // calls are logged when they arrive
+
 	tokens    map[string][]string
 	droplets  map[int][]string
 	tags      map[string]bool
@@ -45,12 +49,9 @@ type Fake struct {
 
 	mu        sync.Mutex // guards what follows
 	firewalls map[string]Firewall
-	frozen    map[string]Firewall // what reads see, if not nil
-	reads     int                 // until the thaw, 0 is no end
-	last      int                 // number of the newest firewall
+	past      fakeapi.Past[map[string]Firewall] // what reads see
+	last      int                               // number of the newest firewall
 	meters    map[string]*meter
-	hook      Hook
-	calls     []Call
 }
 
 // New returns a fake without firewalls.
@@ -79,14 +80,14 @@ func New(o Options) *Fake {
 func (f *Fake) Freeze(reads int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.frozen, f.reads = maps.Clone(f.firewalls), reads
+	f.past.Freeze(maps.Clone(f.firewalls), reads)
 }
 
 // Thaw ends a [Fake.Freeze].
 func (f *Fake) Thaw() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.frozen = nil
+	f.past.Thaw()
 }
 
 // view returns the firewalls as a read sees them, and brings what is pending
@@ -99,13 +100,8 @@ func (f *Fake) view() map[string]Firewall {
 			f.firewalls[id] = fw
 		}
 	}
-	if f.frozen != nil {
-		seen = f.frozen
-		if f.reads--; f.reads == 0 {
-			f.frozen = nil
-		}
-	}
-	return seen
+	defer f.past.Count()
+	return f.past.Look(seen)
 }
 
 // members returns the Droplets that a firewall is in force for, sorted.
@@ -118,20 +114,4 @@ func (f *Fake) members(fw Firewall) []int {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// Intercept has hook asked about every call from now on, in place of an earlier
-// one. nil ends it.
-func (f *Fake) Intercept(hook Hook) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.hook = hook
-}
-
-// Calls returns the requests so far, those refused and those intercepted
-// included.
-func (f *Fake) Calls() []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
 }

@@ -126,6 +126,14 @@ func (f *Fake) Firewall(id string) Firewall {
 	return f.firewalls[id].clone()
 }
 
+// Rename gives a firewall another name, as its owner does. Errors are *[Error].
+func (f *Fake) Rename(id, name string) error {
+	return f.edit(id, func(fw *Firewall) error {
+		fw.Name = name
+		return nil
+	})
+}
+
 // RemoveFirewall removes a firewall, if it is there.
 func (f *Fake) RemoveFirewall(id string) {
 	f.mu.Lock()

@@ -2,7 +2,6 @@ package dofake
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -27,7 +26,7 @@ func (c Call) Writes() bool { return c.Method != http.MethodGet }
 // ServeHTTP answers one request.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call, err := f.read(r)
-	if h := f.ask(r.Context(), Before, call); h != nil {
+	if h := f.Ask(r.Context(), Before, call); h != nil {
 		h.ServeHTTP(w, r)
 		return
 	}
@@ -35,7 +34,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		h, err = f.carryOut(w.Header(), call, r)
 	}
-	if instead := f.ask(r.Context(), After, call); instead != nil {
+	if instead := f.Ask(r.Context(), After, call); instead != nil {
 		h = instead
 	} else if e, ok := errors.AsType[*Error](err); ok {
 		h = e
@@ -51,20 +50,8 @@ func (f *Fake) read(r *http.Request) (Call, error) {
 	if err != nil {
 		err = badRequest("the body ends too early")
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, call)
+	f.Log(call)
 	return call, err
-}
-
-func (f *Fake) ask(ctx context.Context, stage Stage, call Call) http.Handler {
-	f.mu.Lock()
-	hook := f.hook
-	f.mu.Unlock()
-	if hook == nil {
-		return nil
-	}
-	return hook(ctx, stage, call)
 }
 
 // carryOut does what a request asks for, if it may.

@@ -2,8 +2,9 @@ package ec2fake
 
 import (
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // What an [Options] without them means. The key is the one that AWS's own
@@ -42,16 +43,13 @@ type Options struct {
 // A Fake is an EC2 endpoint. It is an http.Handler; [Fake.Serve] is a server
 // around it. It may be used from several goroutines at once.
 type Fake struct {
+	fakeapi.Desk[Call] // calls are logged when their outcome is decided
+
 	home    *store
 	regions map[string]*store
 	keys    map[string]bool
 	allow   func(accessKeyID, action string) bool
 	now     func() time.Time
-
-	mu    sync.Mutex // guards what follows
-	hook  Hook
-	seq   int
-	calls []Call
 }
 
 // New returns a fake without groups.
@@ -143,19 +141,3 @@ func (f *Fake) Freeze(calls int) { f.home.freeze(calls) }
 
 // Thaw ends a [Fake.Freeze].
 func (f *Fake) Thaw() { f.home.thaw() }
-
-// Intercept has hook asked about every call from now on, in place of an earlier
-// one. nil ends it.
-func (f *Fake) Intercept(hook Hook) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.hook = hook
-}
-
-// Calls returns the requests so far whose outcome is decided, in the order in
-// which it was, those refused and those intercepted included.
-func (f *Fake) Calls() []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
-}

@@ -2,7 +2,6 @@ package ec2fake
 
 import (
 	"cmp"
-	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -45,16 +44,16 @@ var actions = map[string]func(params) operation{
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call, carryOut := f.admit(r)
 	w.Header().Set(requestIDHeader, fmt.Sprintf("00000000-0000-4000-8000-%012x", call.Seq))
-	if h := f.ask(r.Context(), Before, call); h != nil {
+	if h := f.Ask(r.Context(), Before, call); h != nil {
 		call.Code = codeOf(h)
-		f.log(call)
+		f.Log(call)
 		h.ServeHTTP(w, r)
 		return
 	}
 	h, committed := carryOut()
 	call.Code, call.Committed = codeOf(h), committed
-	f.log(call)
-	if instead := f.ask(r.Context(), After, call); instead != nil {
+	f.Log(call)
+	if instead := f.Ask(r.Context(), After, call); instead != nil {
 		h = instead
 	}
 	h.ServeHTTP(w, r)
@@ -74,7 +73,7 @@ func codeOf(h http.Handler) string {
 // admit reads a request. What it returns beside the call carries it out and
 // returns the answer, and whether a group was changed.
 func (f *Fake) admit(r *http.Request) (Call, func() (http.Handler, bool)) {
-	call := Call{Seq: f.nextSeq(), Time: f.now()}
+	call := Call{Seq: f.Number(), Time: f.now()}
 	c, err := readCredential(r.Header.Get("Authorization"))
 	call.AccessKeyID, call.Region = c.keyID, c.region
 	p, paramsErr := readParams(r)
@@ -128,27 +127,4 @@ func (c *Call) read(p params) {
 			c.GroupID = get(item.key("Value.1"))
 		}
 	}
-}
-
-func (f *Fake) nextSeq() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seq++
-	return f.seq
-}
-
-func (f *Fake) log(call Call) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, call)
-}
-
-func (f *Fake) ask(ctx context.Context, stage Stage, call Call) http.Handler {
-	f.mu.Lock()
-	hook := f.hook
-	f.mu.Unlock()
-	if hook == nil {
-		return nil
-	}
-	return hook(ctx, stage, call)
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"sync"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // A group is a security group at one moment.
@@ -23,14 +25,13 @@ type store struct {
 	// sees the changes in their order.
 	writing sync.Mutex
 
-	mu          sync.Mutex // guards what follows
-	groups      map[string]group
-	lastGroup   int
-	lastRule    int
-	interfaces  [][]string       // the ids of the groups that each bears
-	frozen      map[string]group // what describe calls see, if not nil
-	frozenCalls int              // describe calls until the thaw, 0 is no end
-	onChange    func(groupID string, rules []Rule) error
+	mu         sync.Mutex // guards what follows
+	groups     map[string]group
+	lastGroup  int
+	lastRule   int
+	interfaces [][]string                     // the ids of the groups that each bears
+	past       fakeapi.Past[map[string]group] // what describe calls see
+	onChange   func(groupID string, rules []Rule) error
 }
 
 func newStore(region string, limit int) *store {
@@ -72,26 +73,20 @@ func (s *store) rules(id string) []Rule {
 func (s *store) view() map[string]group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.frozen == nil {
-		return maps.Clone(s.groups)
-	}
-	seen := s.frozen
-	if s.frozenCalls--; s.frozenCalls == 0 {
-		s.frozen = nil
-	}
-	return seen
+	defer s.past.Count()
+	return s.past.Look(maps.Clone(s.groups))
 }
 
 func (s *store) freeze(calls int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frozen, s.frozenCalls = maps.Clone(s.groups), calls
+	s.past.Freeze(maps.Clone(s.groups), calls)
 }
 
 func (s *store) thaw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frozen = nil
+	s.past.Thaw()
 }
 
 func (s *store) setOnChange(f func(string, []Rule) error) {

@@ -2,9 +2,10 @@ package vultrfake
 
 import (
 	"net/http"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // What an [Options] without them means. 50 is the limit in every example of
@@ -49,14 +50,13 @@ type Options struct {
 // A Fake is a Vultr API. It is an http.Handler, and may be used from several
 // goroutines at once.
 type Fake struct {
+	fakeapi.Desk[Call] // calls are logged when their outcome is decided
+
 	options Options
 	store   *store
 	mux     *http.ServeMux
 
-	mu     sync.Mutex // guards what follows
-	hook   Hook
-	seq    int
-	calls  []Call
+	mu     sync.Mutex             // guards what follows
 	recent map[string][]time.Time // answered requests of the last second, by address
 }
 
@@ -132,19 +132,3 @@ func (f *Fake) FreezeFor(d time.Duration) { f.store.freeze(0, f.options.Now().Ad
 
 // Thaw ends a [Fake.Freeze].
 func (f *Fake) Thaw() { f.store.thaw() }
-
-// Intercept has hook asked about every call from now on, in place of an earlier
-// one. nil ends it.
-func (f *Fake) Intercept(hook Hook) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.hook = hook
-}
-
-// Calls returns the requests so far whose outcome is decided, in the order in
-// which it was, those refused and those intercepted included.
-func (f *Fake) Calls() []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
-}

@@ -1,44 +1,28 @@
 package vultrfake
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"strconv"
-	"sync/atomic"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
-// A Stage is a moment in a call.
-type Stage int
-
+// The stages of a call. After, [Fake.OnChange] has run.
 const (
-	Before Stage = iota // the call was read; nothing is done yet
-	After               // the change, if any, is made and [Fake.OnChange] has run; nothing is answered yet
+	Before = fakeapi.Before
+	After  = fakeapi.After
 )
 
-func (s Stage) String() string {
-	if s == Before {
-		return "before"
-	}
-	return "after"
-}
-
-// A Hook is asked at each stage of each call. It may block; ctx ends when the
-// client goes away or the server stops. If it returns a handler, that one
-// answers, and Before that means that the call is not carried out; nil lets the
-// call go on. The call may come from several goroutines at once.
-type Hook func(ctx context.Context, stage Stage, call Call) http.Handler
+// Names of package fakeapi.
+type (
+	Stage = fakeapi.Stage
+	Hook  = fakeapi.Hook[Call]
+)
 
 // First returns a hook by which h answers the first n calls of an action at a
 // stage. The empty action is any.
 func First(n int, stage Stage, action string, h http.Handler) Hook {
-	var seen atomic.Int64
-	return func(_ context.Context, at Stage, call Call) http.Handler {
-		if at != stage || action != "" && action != call.Action || seen.Add(1) > int64(n) {
-			return nil
-		}
-		return h
-	}
+	return fakeapi.First(n, stage, func(c Call) bool { return action == "" || action == c.Action }, h)
 }
 
 // ThrottledFor is [Throttled] with a header that says for how many seconds.
@@ -48,12 +32,6 @@ func ThrottledFor(seconds int) http.Handler {
 
 // Answers for hooks.
 var (
-	// Drop closes the connection: before, the request is lost; after, the
-	// reply.
-	Drop http.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		panic(http.ErrAbortHandler)
-	})
-
 	// Throttled is the answer to one request too many in a second:
 	// vultr/terraform-provider-vultr#103. No header is documented.
 	Throttled http.Handler = &Error{Status: http.StatusTooManyRequests, Message: "rate limit exceeded"}
@@ -68,12 +46,7 @@ var (
 	// that names a charset: to govultr v3.34.0 an empty answer and no error.
 	OddAnswer http.Handler = oddAnswer{}
 
-	// BadGateway is the HTML page of some proxy on the way, not of Vultr.
-	BadGateway http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadGateway)
-		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><hr><center>502 Bad Gateway</center></body></html>\n")
-	})
+	Drop, BadGateway = fakeapi.Drop, fakeapi.BadGateway
 )
 
 // oddAnswer stands for an answer and is replaced by it.

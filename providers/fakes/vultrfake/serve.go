@@ -1,7 +1,6 @@
 package vultrfake
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -68,12 +67,12 @@ func (f *Fake) newMux() *http.ServeMux {
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request, at route) {
-	call := Call{Seq: f.nextSeq(), Time: f.options.Now(), Action: at.action, GroupID: r.PathValue("group")}
+	call := Call{Seq: f.Number(), Time: f.options.Now(), Action: at.action, GroupID: r.PathValue("group")}
 	call.APIKey, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	call.Rule, _ = strconv.Atoi(r.PathValue("rule"))
-	if h := f.ask(r.Context(), Before, call); h != nil {
+	if h := f.Ask(r.Context(), Before, call); h != nil {
 		call.Status = statusOf(h)
-		f.log(call)
+		f.Log(call)
 		h.ServeHTTP(w, r)
 		return
 	}
@@ -83,8 +82,8 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, at route) {
 	if err != nil {
 		call.Status = statusOf(h)
 	}
-	f.log(call)
-	if instead := f.ask(r.Context(), After, call); instead != nil {
+	f.Log(call)
+	if instead := f.Ask(r.Context(), After, call); instead != nil {
 		h = instead
 	}
 	if h == OddAnswer {
@@ -184,27 +183,4 @@ func (f *Fake) createRule(c Call, r *http.Request) (reply, error) {
 func (f *Fake) deleteRule(c Call, _ *http.Request) (reply, error) {
 	committed, err := f.store.drop(c.GroupID, c.Rule)
 	return reply{http.StatusNoContent, nil, committed}, err
-}
-
-func (f *Fake) nextSeq() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seq++
-	return f.seq
-}
-
-func (f *Fake) log(call Call) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, call)
-}
-
-func (f *Fake) ask(ctx context.Context, stage Stage, call Call) http.Handler {
-	f.mu.Lock()
-	hook := f.hook
-	f.mu.Unlock()
-	if hook == nil {
-		return nil
-	}
-	return hook(ctx, stage, call)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/portsnare/portsnare/providers/fakes/fakeapi"
 )
 
 // A group is a firewall group at one moment.
@@ -31,9 +33,8 @@ type store struct {
 	mu          sync.Mutex // guards what follows
 	groups      map[string]group
 	made        int
-	frozen      map[string]group // what lists show, if not nil
-	frozenLists int              // lists until the thaw, 0 is no end
-	frozenUntil time.Time        // zero is no end
+	past        fakeapi.Past[map[string]group] // what lists show
+	frozenUntil time.Time                      // zero is no end
 	onChange    func(groupID string, rules []Rule) error
 }
 
@@ -74,9 +75,7 @@ func (s *store) list(id string) (group, error) {
 	g, err := s.count(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.frozenLists--; s.frozenLists == 0 {
-		s.frozen = nil
-	}
+	s.past.Count()
 	return g, err
 }
 
@@ -85,13 +84,13 @@ func (s *store) count(id string) (group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.frozenUntil.IsZero() && !s.options.Now().Before(s.frozenUntil) {
-		s.frozen = nil
+		s.past.Thaw()
 	}
 	g, ok := s.groups[id]
 	if !ok {
 		return group{}, errNoGroup
 	}
-	if old, ok := s.frozen[id]; ok {
+	if old, ok := s.past.Look(nil)[id]; ok {
 		g = old
 	}
 	return g, nil
@@ -114,13 +113,14 @@ func (s *store) rule(id string, number int) (Rule, error) {
 func (s *store) freeze(lists int, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frozen, s.frozenLists, s.frozenUntil = maps.Clone(s.groups), lists, until
+	s.past.Freeze(maps.Clone(s.groups), lists)
+	s.frozenUntil = until
 }
 
 func (s *store) thaw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frozen = nil
+	s.past.Thaw()
 }
 
 func (s *store) setOnChange(notify func(string, []Rule) error) {
