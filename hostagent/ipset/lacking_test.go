@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/kerneltest"
 )
@@ -119,3 +120,23 @@ func (g garbled) start(ctx context.Context, input, program string, args ...strin
 }
 
 func TestFaultOfOurs(t *testing.T) { kerneltest.FaultOfOurs(t, New(Options{run: garbled{programs{}}})) }
+
+// full is a runner whose kernel has no room for bans in some calls.
+type full struct {
+	runner
+	failures int
+}
+
+func (f *full) start(ctx context.Context, input, program string, args ...string) wait {
+	if strings.Contains(input, "add "+prefix+"ban") && f.failures > 0 {
+		f.failures--
+		return func() (string, error) {
+			return "", &portsnare.Error{Kind: portsnare.LimitExceeded, Op: "run", Subject: program}
+		}
+	}
+	return f.runner.start(ctx, input, program, args...)
+}
+
+func TestFullMeanwhile(t *testing.T) {
+	kerneltest.FullMeanwhile(t, func(failures int) kerneltest.Backend { return New(Options{run: &full{programs{}, failures}}) })
+}

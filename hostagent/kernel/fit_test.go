@@ -195,3 +195,32 @@ func TestStanding(t *testing.T) {
 		}
 	}
 }
+
+// TestWithRoom: a change for which a table is too full is tried with less, and no
+// other is tried again.
+func TestWithRoom(t *testing.T) {
+	for _, tt := range []struct {
+		room  int // that is free in the kernel
+		other error
+		tries []int
+		fails bool
+	}{
+		{room: 5000, tries: []int{0}},
+		{room: 4000, tries: []int{0, 1024}},
+		{room: 0, tries: []int{0, 1024, MaxFriends}},
+		{room: -1, tries: []int{0, 1024, MaxFriends}, fails: true},
+		{room: 5000, other: portsnare.Transient, tries: []int{0}, fails: true},
+	} {
+		var tries []int
+		err := WithRoom(func(spare int) error {
+			tries = append(tries, spare)
+			if max(0, 5000-spare) > tt.room {
+				return fmt.Errorf("full: %w", portsnare.LimitExceeded)
+			}
+			return tt.other
+		})
+		if !slices.Equal(tries, tt.tries) || (err != nil) != tt.fails {
+			t.Errorf("room for %d: tries %v, %v; want %v", tt.room, tries, err, tt.tries)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // The cases of this file need a backend that only its own package can make. The
@@ -221,4 +222,36 @@ func FaultOfOurs(t *testing.T, b Backend) {
 	if portsnare.Retryable(err) {
 		t.Errorf("%v is to be tried again", err)
 	}
+}
+
+// FullMeanwhile tests that an order is armed although the kernel has no room any more
+// for what it was to add. Open returns a backend whose first calls that add bans fail
+// because a table is full, so many of them.
+func FullMeanwhile(t *testing.T, open func(failures int) Backend) {
+	w := newWorld(t, variant{name: "full", open: func() Backend { return open(0) }}, ipv4)
+	for failures := range 3 {
+		b, order := open(failures), w.order()
+		order.Bans = w.everything().Bans
+		w.check(w.attempt(func(ctx context.Context) error { _, err := b.Set(ctx, order); return err }))
+		standing, err := w.read(b)
+		if w.check(err); !standing.Carries(order.Order) {
+			t.Errorf("%d failures: %+v is armed, want the order", failures, standing)
+		}
+		if got, want := len(w.bans()) == 0, failures == 2; got != want {
+			t.Errorf("%d failures: bans %v", failures, w.bans())
+		}
+		if got, want := len(b.Problems()), failures/2; got != want {
+			t.Errorf("%d failures: problems %v, want %d", failures, b.Problems(), want)
+		}
+		w.do(w.b.Flush)
+	}
+}
+
+// read returns what a backend finds armed.
+func (w *world) read(b Backend) (s kernel.Standing, err error) {
+	err = w.attempt(func(ctx context.Context) (err error) {
+		s, err = b.Armed(ctx)
+		return err
+	})
+	return s, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/kerneltest"
 )
@@ -100,3 +101,21 @@ func (g garbled) nft(ctx context.Context, input string, args ...string) (string,
 }
 
 func TestFaultOfOurs(t *testing.T) { kerneltest.FaultOfOurs(t, New(Options{run: garbled{program{}}})) }
+
+// fullOfBans is a runner whose kernel has no room for bans in some calls.
+type fullOfBans struct {
+	runner
+	failures int
+}
+
+func (f *fullOfBans) nft(ctx context.Context, input string, args ...string) (string, error) {
+	if strings.Contains(input, "add element "+ours+" "+ban) && f.failures > 0 {
+		f.failures--
+		return "", &portsnare.Error{Kind: portsnare.LimitExceeded, Op: "run", Subject: "nft"}
+	}
+	return f.runner.nft(ctx, input, args...)
+}
+
+func TestFullMeanwhile(t *testing.T) {
+	kerneltest.FullMeanwhile(t, func(failures int) kerneltest.Backend { return New(Options{run: &fullOfBans{program{}, failures}}) })
+}
