@@ -105,6 +105,7 @@ var refusals = []refusal{
 	{"doesn't exist", portsnare.Conflict, "another program has changed the firewall, the next try may succeed"},
 	{"Error: No such file or directory", portsnare.Conflict, "another program has changed the firewall, the next try may succeed"},
 	{"yntax error", portsnare.Invalid, hintReport},
+	{"nknown datatype", portsnare.Invalid, hintReport},
 	{"nknown option", portsnare.Invalid, hintReport},
 	{"nknown argument", portsnare.Invalid, hintReport},
 	{"nknown arg", portsnare.Invalid, hintReport},
@@ -119,10 +120,12 @@ func (t Tools) explain(failure *portsnare.Error, err error, said string) {
 	if text := gist(said); text != "" {
 		failure.Err = errors.New(text)
 	}
-	for _, r := range refusals {
-		if strings.Contains(said, r.said) {
-			failure.Kind, failure.Hint = r.kind, cmp.Or(r.hint, t.Hint)
-			return
+	for _, words := range []string{gist(said), said} { // what follows may follow from that
+		for _, r := range refusals {
+			if strings.Contains(words, r.said) {
+				failure.Kind, failure.Hint = r.kind, cmp.Or(r.hint, t.Hint)
+				return
+			}
 		}
 	}
 }

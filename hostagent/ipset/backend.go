@@ -95,13 +95,12 @@ func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, er
 	if b.hasten(ctx, want) {
 		return true, nil
 	}
-	for _, want.spare = range kernel.Spares {
-		var more bool
-		more, err = b.carryOut(ctx, want)
-		if changed = changed || more; !errors.Is(err, portsnare.LimitExceeded) {
-			break
-		}
-	}
+	err = kernel.WithRoom(func(spare int) error {
+		want.spare = spare
+		more, err := b.carryOut(ctx, want)
+		changed = changed || more
+		return err
+	})
 	return changed, b.diagnose(ctx, err)
 }
 

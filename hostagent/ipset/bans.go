@@ -3,7 +3,6 @@ package ipset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -49,10 +48,8 @@ func (b *Backend) Dropped(ctx context.Context) (map[netip.Prefix]uint64, error) 
 // error is [portsnare.Invalid] and nobody is banned. Those for which there is no room
 // are named by an error of kind [portsnare.LimitExceeded]; the others are banned then.
 func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
-	for _, one := range bans {
-		if err := portsnare.CheckSource(one.Source); err != nil {
-			return fmt.Errorf("ban: %w", err)
-		}
+	if err := kernel.CheckBans(bans); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,12 +57,10 @@ func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
 		return err
 	}
 	var left []portsnare.Ban
-	var err error
-	for _, spare := range kernel.Spares {
-		if left, err = b.ban(ctx, bans, spare); !errors.Is(err, portsnare.LimitExceeded) {
-			break
-		}
-	}
+	err := kernel.WithRoom(func(spare int) (err error) {
+		left, err = b.ban(ctx, bans, spare)
+		return err
+	})
 	return errors.Join(err, kernel.NoRoom(left))
 }
 

@@ -54,8 +54,9 @@ const (
 var logRate = fmt.Sprintf("-m limit --limit %d/sec --limit-burst %d", kernel.LogRate, kernel.LogBurst)
 
 // banRate bounds how many bans are made, so that a flood of forged strikes does not
-// keep the kernel looking for room in a full set. It is more than any policy wants.
-var banRate = fmt.Sprintf("-m limit --limit %d/sec --limit-burst %d", kernel.LogRate, kernel.LogBurst)
+// keep the kernel looking for room in a full set: 1,000 looks take 25 ms. Iptables
+// takes no larger burst. Whoever strikes beyond that is banned for a later trap.
+const banRate = "-m limit --limit 1000/sec --limit-burst 10000"
 
 // table is our part of one iptables table.
 type table struct {

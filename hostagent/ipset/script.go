@@ -71,6 +71,7 @@ func changes(have state, want program, now time.Time) script {
 			prepare.addf("create %s %s", set.name, set.kind)
 		}
 	}
+	have.rebound(now, &prepare)
 	for _, set := range want.sets {
 		set.prepare(have.contents[set.name], &prepare)
 	}
@@ -92,6 +93,23 @@ func changes(have state, want program, now time.Time) script {
 	}
 	s.prepare, s.arm, s.tidy, s.destroy = prepare.String(), arm.String(), tidy.String(), want.leftovers(have)
 	return s
+}
+
+// rebound puts a set of bans with our bound in the place of one with another, which
+// an earlier version made. Bans that the kernel makes meanwhile are lost.
+func (s state) rebound(now time.Time, l *lines) {
+	for _, f := range families {
+		set := f.bans()
+		if bound, ok := s.bounds[set.name]; !ok || bound == kernel.MaxBans {
+			continue
+		}
+		l.addf("create %s %s\nflush %s", set.name+fresh, set.kind, set.name+fresh)
+		stand, _ := kernel.FitBans(s.bansOf(f), nil, nil, now, 0)
+		for _, ban := range stand {
+			l.addf("%s", strings.Replace(banLine(ban, now), set.name, set.name+fresh, 1))
+		}
+		l.addf("swap %s %s\ndestroy %s", set.name+fresh, set.name, set.name+fresh)
+	}
 }
 
 // removal returns the script that leads from have to nothing.

@@ -19,6 +19,7 @@ type state struct {
 	contents map[string]content
 	bans     map[netip.Prefix]ban // by source
 	known    kernel.Known         // friends, if they were read
+	bounds   map[string]int       // how many bans a set of them holds, by name
 	tables   tableStates
 	missing  portsnare.PortSet // places that do not exist, or were made by us although no set tells, by number
 	reserved portsnare.PortSet // ip_local_reserved_ports, ours or not
@@ -72,6 +73,16 @@ func parseNet(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
+// bansOf returns the bans of a family.
+func (s state) bansOf(f family) (bans []portsnare.Ban) {
+	for source, b := range s.bans {
+		if familyOf(source.Addr()) == f {
+			bans = append(bans, portsnare.Ban{Source: source, Until: b.until})
+		}
+	}
+	return bans
+}
+
 // bansUntil returns until when each source is banned.
 func (s state) bansUntil() map[netip.Prefix]time.Time {
 	until := make(map[netip.Prefix]time.Time, len(s.bans))
@@ -115,6 +126,7 @@ func (s *state) parseSets(text string, now time.Time) error {
 	bitmaps := map[string]bool{}
 	ranges := map[string][]portsnare.PortRange{}
 	s.contents, s.bans, s.known = map[string]content{}, map[netip.Prefix]ban{}, kernel.Known{Until: map[kernel.Pair]time.Time{}}
+	s.bounds = map[string]int{}
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 {
@@ -124,6 +136,9 @@ func (s *state) parseSets(text string, now time.Time) error {
 		case entry == discard:
 		case verb == "create":
 			bitmaps[name] = strings.HasPrefix(entry, "bitmap:")
+			if i := slices.Index(fields, "maxelem"); isBans(name) && 0 < i && i+1 < len(fields) {
+				s.bounds[name], _ = strconv.Atoi(fields[i+1]) // 0 is not ours either
+			}
 		case bitmaps[name]:
 			r, err := parseRange(entry)
 			if err != nil {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,10 +26,28 @@ func Whole(until, now time.Time) int64 {
 	return int64((left + time.Second - 1) / time.Second)
 }
 
-// Spares are how much of the room in a table to leave free for what the kernel
-// itself adds meanwhile, for one attempt after the other: an entry without room
-// fails the whole change.
-var Spares = []int{0, 1024, MaxFriends}
+// WithRoom has a change tried until its entries have room in the tables: one entry
+// without fails it all, and the kernel adds entries meanwhile. Each try is told how
+// much room to leave free, in the end all of it.
+func WithRoom(try func(spare int) error) (err error) {
+	for _, spare := range []int{0, 1024, MaxFriends} {
+		if err = try(spare); !errors.Is(err, portsnare.LimitExceeded) {
+			break
+		}
+	}
+	return err
+}
+
+// CheckBans returns an error of kind [portsnare.Invalid] unless the source of each
+// ban is as [portsnare.BanPrefix] makes it.
+func CheckBans(bans []portsnare.Ban) error {
+	for _, ban := range bans {
+		if err := portsnare.CheckSource(ban.Source); err != nil {
+			return fmt.Errorf("ban: %w", err)
+		}
+	}
+	return nil
+}
 
 // FitBans returns the wanted bans that the kernel lacks or ends too early, those
 // that end last first, and no more of each family than there is room for beside

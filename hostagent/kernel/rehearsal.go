@@ -49,10 +49,11 @@ func Missing(rules []string, abilities func(rule string) []string, try func(rule
 	tried, works := map[string]bool{}, map[string]bool{}
 	var failed []string
 	for _, rule := range rules {
-		if tried[rule] {
+		key := strings.Join(abilities(rule), ", ")
+		if tried[key] {
 			continue
 		}
-		tried[rule] = true
+		tried[key] = true
 		err := try(rule)
 		if err != nil && cause == nil {
 			cause = err

@@ -21,10 +21,8 @@ func (s State) Validate() error {
 	if err := s.Order.Validate(); err != nil {
 		return err
 	}
-	for _, ban := range s.Bans {
-		if err := portsnare.CheckSource(ban.Source); err != nil {
-			return fmt.Errorf("ban: %w", err)
-		}
+	if err := CheckBans(s.Bans); err != nil {
+		return err
 	}
 	for _, friend := range s.Friends {
 		if err := CheckFriend(friend); err != nil {

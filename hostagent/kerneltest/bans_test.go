@@ -145,3 +145,44 @@ func TestBansFull(t *testing.T) {
 		w.record("State", "more bans than the kernel holds", "65,536 of a family in force, the others told")
 	})
 }
+
+// TestUpgradeOfBans: sets of bans that an earlier version made with another bound
+// get ours, and their bans live on.
+func TestUpgradeOfBans(t *testing.T) {
+	forEach(t, []variant{ipsetNFT, ipsetLegacy}, func(t *testing.T, w *world) {
+		bans := w.crowd(0, 100, time.Now().Add(time.Hour))
+		kind := map[string]string{"4": "family inet", "6": "family inet6 netmask 64"}[w.digit]
+		w.feed("create portsnare_ban"+w.digit+" hash:ip "+kind+" hashsize 16384 maxelem 393216 timeout 0 counters\n", "ipset", "restore")
+		w.check(w.ban(bans))
+		w.set(w.order())
+		w.wantBans(bans)
+		if text := w.output("ipset", "list", "-t", "portsnare_ban"+w.digit); !strings.Contains(text, fmt.Sprintf("maxelem %d ", kernel.MaxBans)) {
+			t.Errorf("the bound is not ours: %s", text)
+		}
+		if w.set(w.order()) {
+			t.Error("the second Set changed something")
+		}
+	})
+}
+
+// BenchmarkBan measures 10,000 bans in one call, of sources who are not banned yet.
+func BenchmarkBan(b *testing.B) {
+	for _, v := range defences {
+		b.Run(strings.ReplaceAll(v.name, ", ", "-"), func(b *testing.B) {
+			l := newLane(b, rival{variant: v, arm: func(*world) {}}, load{})
+			l.family = ipv4
+			l.set(l.order())
+			bans := l.crowd(0, 10_000, time.Now().Add(time.Hour))
+			var sources []netip.Prefix
+			for _, ban := range bans {
+				sources = append(sources, ban.Source)
+			}
+			for b.Loop() {
+				l.check(l.ban(bans))
+				b.StopTimer()
+				l.do(func(ctx context.Context) error { return l.b.Unban(ctx, sources) })
+				b.StartTimer()
+			}
+		})
+	}
+}

@@ -27,15 +27,6 @@ func (w *world) converse(client netip.Addr, port uint16) {
 	w.check(c.Close())
 }
 
-// friendOf returns a source as a friend of a port for so long.
-func friendOf(port uint16, source netip.Addr, left time.Duration) portsnare.Friend {
-	return portsnare.Friend{
-		Source: portsnare.BanPrefix(source),
-		Port:   portsnare.Port{Protocol: portsnare.TCP, Number: port},
-		Until:  time.Now().Add(left),
-	}
-}
-
 // wantFriends fails the test unless these are friends, and nobody else is.
 func (w *world) wantFriends(want ...portsnare.Friend) {
 	w.t.Helper()

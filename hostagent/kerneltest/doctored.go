@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // The cases of this file need a backend that only its own package can make. The
@@ -112,6 +113,11 @@ func (w *world) kill(k killed, b Backend) bool {
 	return err != nil
 }
 
+// attempt runs f in the server's namespace and returns its error.
+func (w *world) attempt(f func(context.Context) error) error {
+	return w.Server.Do(func() error { return f(context.Background()) })
+}
+
 // wantRefused fails the test unless an error has the kind and says why, and what
 // to do.
 func (w *world) wantRefused(what string, err error, kind portsnare.Kind, why, hint string) {
@@ -132,4 +138,120 @@ func KernelLacksSomething(t *testing.T, b Backend, why string) {
 	if diff := cmp.Diff(before, w.snapshot()); diff != "" {
 		t.Errorf("traces (-before +after):\n%s", diff)
 	}
+}
+
+// KernelLacksEach tests for each of several abilities that a backend whose kernel, or
+// whose programs, do not know it says so: Check fails whenever Set would, names the
+// ability, and leaves nothing behind, whether or not something is armed. Open returns
+// a backend without the ability; "" is none.
+func KernelLacksEach(t *testing.T, abilities []string, open func(ability string) Backend) {
+	w := newWorld(t, variant{name: "lacking", open: func() Backend { return open("") }}, ipv4)
+	w.foreign()
+	for _, armed := range []bool{false, true} {
+		if armed {
+			w.set(w.order())
+		}
+		before := w.snapshot()
+		for _, ability := range abilities {
+			err := w.attempt(open(ability).Check)
+			w.wantRefused("Check without "+ability, err, portsnare.Unavailable, ability, "modprobe")
+			if armed {
+				break // one is as good as all
+			}
+			w.wantRefused("Set without "+ability, w.setAny(func() Backend { return open(ability) }), portsnare.Unavailable, ability, "modprobe")
+		}
+		if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+			t.Errorf("traces, armed %t (-before +after):\n%s", armed, diff)
+		}
+	}
+	w.do(w.b.Check)
+}
+
+// setAny has each of several orders set that together have all options, and removed
+// again, and returns the first error.
+func (w *world) setAny(open func() Backend) error {
+	for _, order := range w.orders() {
+		if err := w.attempt(func(ctx context.Context) error { _, err := open().Set(ctx, order); return err }); err != nil {
+			return err
+		}
+		w.do(w.b.Flush)
+	}
+	return nil
+}
+
+// KilledCheck tests that a check that is cut short before any call of a program
+// disturbs nobody: what it leaves changes no Set, and is gone after the next check
+// and after Flush. Open returns a backend that can make so many calls.
+func KilledCheck(t *testing.T, open func(calls int) Backend) {
+	w := newWorld(t, variant{name: "killed", open: func() Backend { return open(math.MaxInt) }}, ipv4)
+	w.foreign()
+	bare := w.snapshot()
+	w.set(w.order())
+	armed := w.snapshot()
+	cut := func(calls int) bool { return w.kill(killed{do: Backend.Check}, open(calls)) }
+	for calls := 0; cut(calls); calls++ {
+		w.b = w.open()
+		if w.set(w.order()) {
+			t.Errorf("cut short after %d calls, Set changed something", calls)
+		}
+		w.do(w.b.Check)
+		if diff := cmp.Diff(armed, w.snapshot()); diff != "" {
+			t.Fatalf("cut short after %d calls, checked again (-want +got):\n%s", calls, diff)
+		}
+		cut(calls)
+		w.do(w.b.Flush)
+		if diff := cmp.Diff(bare, w.snapshot()); diff != "" {
+			t.Fatalf("cut short after %d calls, flushed (-want +got):\n%s", calls, diff)
+		}
+		cut(calls)
+		w.do(w.b.Flush)
+		if diff := cmp.Diff(bare, w.snapshot()); diff != "" {
+			t.Fatalf("cut short after %d calls where nothing was, flushed (-want +got):\n%s", calls, diff)
+		}
+		w.set(w.order())
+	}
+}
+
+// FaultOfOurs tests that a program that is wrong, where nothing is missing, is called
+// our fault, which no other try mends. Open returns a backend that garbles what arms.
+func FaultOfOurs(t *testing.T, b Backend) {
+	w := newWorld(t, variant{name: "garbled", open: func() Backend { return b }}, ipv4)
+	w.do(b.Check)
+	err := w.attempt(func(ctx context.Context) error { _, err := b.Set(ctx, w.order()); return err })
+	w.wantRefused("Set", err, portsnare.Invalid, "", "report")
+	if portsnare.Retryable(err) {
+		t.Errorf("%v is to be tried again", err)
+	}
+}
+
+// FullMeanwhile tests that an order is armed although the kernel has no room any more
+// for what it was to add. Open returns a backend whose first calls that add bans fail
+// because a table is full, so many of them.
+func FullMeanwhile(t *testing.T, open func(failures int) Backend) {
+	w := newWorld(t, variant{name: "full", open: func() Backend { return open(0) }}, ipv4)
+	for failures := range 3 {
+		b, order := open(failures), w.order()
+		order.Bans = w.everything().Bans
+		w.check(w.attempt(func(ctx context.Context) error { _, err := b.Set(ctx, order); return err }))
+		standing, err := w.read(b)
+		if w.check(err); !standing.Carries(order.Order) {
+			t.Errorf("%d failures: %+v is armed, want the order", failures, standing)
+		}
+		if got, want := len(w.bans()) == 0, failures == 2; got != want {
+			t.Errorf("%d failures: bans %v", failures, w.bans())
+		}
+		if got, want := len(b.Problems()), failures/2; got != want {
+			t.Errorf("%d failures: problems %v, want %d", failures, b.Problems(), want)
+		}
+		w.do(w.b.Flush)
+	}
+}
+
+// read returns what a backend finds armed.
+func (w *world) read(b Backend) (s kernel.Standing, err error) {
+	err = w.attempt(func(ctx context.Context) (err error) {
+		s, err = b.Armed(ctx)
+		return err
+	})
+	return s, err
 }

@@ -16,11 +16,10 @@ import (
 	"github.com/portsnare/portsnare/hostagent/nflog"
 )
 
-// logGroup is where every backend logs to unless it is told otherwise.
-const logGroup = 5709
-
 // logbook holds what the kernel program has logged.
 type logbook struct {
+	reader *nflog.Reader
+
 	mu   sync.Mutex
 	seen []kernel.Sighting
 }
@@ -28,12 +27,11 @@ type logbook struct {
 // newLogbook reads what is logged on the server until the test ends.
 func (w *world) newLogbook() *logbook {
 	w.t.Helper()
-	book := new(logbook)
+	book := &logbook{reader: nflog.New(nflog.Options{Group: kernel.LogGroup})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	reader := nflog.New(nflog.Options{Group: logGroup})
 	go func() {
-		done <- w.Server.Do(func() error { return reader.Run(ctx, book.add) })
+		done <- w.Server.Do(func() error { return book.reader.Run(ctx, book.add) })
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -44,7 +42,7 @@ func (w *world) newLogbook() *logbook {
 	for bound := false; !bound; time.Sleep(time.Millisecond) {
 		w.check(w.Server.Do(func() error {
 			list, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_log")
-			bound = bytes.Contains(list, []byte(strconv.Itoa(logGroup)))
+			bound = bytes.Contains(list, []byte(strconv.Itoa(kernel.LogGroup)))
 			return err
 		}))
 	}

@@ -59,11 +59,6 @@ func TestInvalid(t *testing.T) {
 	})
 }
 
-// attempt runs f in the server's namespace and returns its error.
-func (w *world) attempt(f func(context.Context) error) error {
-	return w.Server.Do(func() error { return f(context.Background()) })
-}
-
 // TestMissingPrograms has only some programs in the PATH.
 func TestMissingPrograms(t *testing.T) {
 	tests := []struct {

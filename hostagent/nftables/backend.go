@@ -89,12 +89,11 @@ func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, er
 	if b.hasten(want) {
 		return true, nil
 	}
-	for _, want.spare = range kernel.Spares {
+	err = kernel.WithRoom(func(spare int) (err error) {
+		want.spare = spare
 		changed, err = b.carryOut(ctx, want)
-		if !errors.Is(err, portsnare.LimitExceeded) {
-			break
-		}
-	}
+		return err
+	})
 	return changed, b.diagnose(ctx, err)
 }
 

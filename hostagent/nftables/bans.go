@@ -3,7 +3,6 @@ package nftables
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -59,10 +58,8 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 // [portsnare.Invalid] and nobody is banned. Those for which there is no room are
 // named by an error of kind [portsnare.LimitExceeded]; the others are banned then.
 func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
-	for _, one := range bans {
-		if err := portsnare.CheckSource(one.Source); err != nil {
-			return fmt.Errorf("ban: %w", err)
-		}
+	if err := kernel.CheckBans(bans); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,12 +67,10 @@ func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
 		return b.able()
 	}
 	var left []portsnare.Ban
-	var err error
-	for _, spare := range kernel.Spares {
-		if left, err = b.ban(ctx, bans, spare); !errors.Is(err, portsnare.LimitExceeded) {
-			break
-		}
-	}
+	err := kernel.WithRoom(func(spare int) (err error) {
+		left, err = b.ban(ctx, bans, spare)
+		return err
+	})
 	return errors.Join(err, kernel.NoRoom(left))
 }
 

@@ -3,7 +3,6 @@ package nftables
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -100,13 +99,18 @@ func (t table) around(statement string) string {
 
 // words are the expressions of nft that a kernel or a program may not know.
 var words = regexp.MustCompile(`socket wildcard|fib [sd]addr|ct [a-z]+|tcp option [a-z-]+|tcp flags|limit rate|log prefix|snaplen|` +
-	`(?:add|update) @|meta [a-z0-9]+|[io]if |th dport|goto|counter|size|timeout|dynamic|interval|inet_proto|nf_proto|inet_service|ipv[46]_addr|hook [a-z]+`)
+	`(?:add|update) @|meta [a-z0-9]+|[io]if|th dport|hook [a-z]+`)
 
-// abilities returns the expressions of a statement.
+// abilities returns the expressions of a rule, or what a set has to have.
 func abilities(statement string) (all []string) {
-	for _, word := range words.FindAllString(statement, -1) {
-		all = append(all, fmt.Sprintf("%q", strings.TrimSpace(word)))
+	if lines, ok := strings.CutPrefix(statement, setWord); ok {
+		all = strings.Split(lines, "; ")
+		return slices.DeleteFunc(all, func(line string) bool { return strings.HasPrefix(line, "size ") })
 	}
+	for _, word := range words.FindAllString(statement, -1) {
+		all = append(all, strings.TrimSuffix(word, " @"))
+	}
+	slices.Sort(all)
 	return slices.Compact(all)
 }
 
