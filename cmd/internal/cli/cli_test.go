@@ -215,7 +215,7 @@ func TestMisuseKeepsErrors(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const enrollHint = "hint: usage: tool enroll HOST [GROUP] [flags]; tool enroll --help says more\n"
+	const enrollHint = "hint: usage: tool enroll HOST [GROUP] [flags]; see tool enroll --help\n"
 	tests := []struct {
 		args   string
 		code   int
@@ -224,26 +224,26 @@ func TestUsage(t *testing.T) {
 	}{
 		{"enroll web-1", ExitDone, "enrolled [web-1]\n", ""},
 		{"enroll web-1 web", ExitDone, "enrolled [web-1 web]\n", ""},
-		{"enroll", ExitMisuse, "", "error: want HOST [GROUP]\n" + enrollHint},
+		{"enroll", ExitMisuse, "", "error: missing argument HOST [GROUP]\n" + enrollHint},
 		{"enroll a b c", ExitMisuse, "", "error: unexpected argument \"c\"\n" + enrollHint},
 		{"enroll --now", ExitMisuse, "", "error: unknown flag: --now\n" + enrollHint},
-		{"fail x", ExitMisuse, "", "error: unexpected argument \"x\"\nhint: usage: tool fail [flags]; tool fail --help says more\n"},
+		{"fail x", ExitMisuse, "", "error: unexpected argument \"x\"\nhint: usage: tool fail [flags]; see tool fail --help\n"},
 		{"enrol --renew x", ExitMisuse, "", "error: unknown command \"enrol\"\nhint: did you mean enroll? tool --help lists the commands\n"},
 		{"-c f xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
 		{"xyz --help", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
 		{"help xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
-		{"xyz -c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
-		{"-c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
+		{"xyz -c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; see tool --help\n"},
+		{"-c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; see tool --help\n"},
 		{"--help", ExitDone, "A tool\n\nUsage:\n", ""},
 		{"help", ExitDone, "A tool\n\nUsage:\n", ""},
 		{"help enroll", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
 		{"enroll --help", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
-		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; tool help --help says more\n"},
+		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; see tool help --help\n"},
 		{"agent join t", ExitDone, "", ""},
-		{"agent", ExitMisuse, "", "error: want a command\n"},
-		{"agent jion", ExitMisuse, "", "error: unexpected argument \"jion\"\nhint: usage: tool agent [flags]; tool agent --help says more\n"},
+		{"agent", ExitMisuse, "", "error: no command given\n"},
+		{"agent jion", ExitMisuse, "", "error: unexpected argument \"jion\"\nhint: usage: tool agent [flags]; see tool agent --help\n"},
 		{"agent --help", ExitDone, "The agent\n\nUsage:\n", ""},
-		{"", ExitMisuse, "", "error: want a command\n"},
+		{"", ExitMisuse, "", "error: no command given\n"},
 		{"completion bash", ExitDone, "# bash completion", ""},
 		{"__complete enr", ExitDone, "enroll\tEnroll\n", "ShellCompDirectiveNoFileComp\n"},
 	}
