@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -171,6 +172,10 @@ func (h *host) start(backend string) (stop func()) {
 		h.t.Helper()
 		h.check(cmd.Process.Signal(syscall.SIGTERM))
 		_, err := io.Copy(io.Discard, log)
-		h.check(errors.Join(err, cmd.Wait()))
+		h.check(err)
+		// As every command that a signal ends; the unit takes it for success.
+		if exit, _ := errors.AsType[*exec.ExitError](cmd.Wait()); exit == nil || exit.ExitCode() != 1 {
+			h.t.Fatalf("the agent ended with %v", cmd.ProcessState)
+		}
 	}
 }

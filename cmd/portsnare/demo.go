@@ -17,13 +17,13 @@ func newDemo(*app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole product on this machine",
-		Long: `Makes a scanner, a cloud firewall and a server in three network namespaces of
-its own and runs the real controller and the real agent in them. The server is
-scanned without Portsnare and then through several rotations with it, while an
-innocent client keeps connecting. Needs root, nft, ipset and iptables; changes
-nothing outside its namespaces. Exit code 0 says that every claim held.`,
+		Long: `Demo creates a scanner, a cloud firewall and a server in three network namespaces
+and runs the real controller and the real agent in them. It scans the server without
+Portsnare, and then with Portsnare through several rotations, while an innocent
+client keeps connecting. It needs root, nft, ipset and iptables, and changes nothing
+outside its namespaces. Exit code 0 means that every claim held.`,
 	}
-	rotations := c.Flags().Int("rotations", 3, fmt.Sprintf("how many rotations to go through, 1 to %d", demo.MaxRotations))
+	rotations := c.Flags().Int("rotations", 3, fmt.Sprintf("number of rotations, 1 to %d", demo.MaxRotations))
 	keep := c.Flags().Bool("keep", false, "leave everything running at the end until interrupted")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

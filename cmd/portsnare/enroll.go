@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 )
 
@@ -34,7 +37,10 @@ The token is a secret; the controller keeps only its public half.`,
 
 // WriteText implements cli.Answer: the token alone, ready for a pipe.
 func (e enrollAnswer) WriteText(w io.Writer) error {
-	// Not as a line of text: a token is longer than those, and ours.
+	// Not as a line of text: a token is longer than those may be, and must not be cut.
+	if strings.IndexFunc(e.Token, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return &portsnare.Error{Kind: portsnare.Invalid, Op: "print the token", Err: errors.New("the controller's answer is no token")}
+	}
 	_, err := fmt.Fprintln(w, e.Token)
 	return err
 }

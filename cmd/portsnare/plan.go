@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/cmd/internal/config"
 	"github.com/portsnare/portsnare/rotator"
@@ -95,11 +96,23 @@ func (p planAnswer) WriteText(w io.Writer) error {
 			text.Line("warning: %s", warning)
 		}
 		writeTradeOff(text, preview)
-		for line := range strings.Lines(preview.Plan.String()) {
-			text.Line("%s", strings.TrimSuffix(line, "\n"))
-		}
+		writeChanges(text, preview.Plan)
 	}
 	return text.Err()
+}
+
+// writeChanges writes a line for each change. What the cloud calls a rule stays in it.
+func writeChanges(text *cli.Text, plan portsnare.Plan) {
+	change := func(one portsnare.Plan) { text.Line("%s", strings.TrimSuffix(one.String(), "\n")) }
+	for _, o := range plan.Open {
+		change(portsnare.Plan{Open: []portsnare.Opening{o}})
+	}
+	for _, r := range plan.Close {
+		change(portsnare.Plan{Close: []portsnare.Rule{r}})
+	}
+	for _, r := range plan.Held {
+		change(portsnare.Plan{Held: []portsnare.Rule{r}})
+	}
 }
 
 // writeTradeOff shows what the trap sets are worth beside what they would be

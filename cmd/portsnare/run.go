@@ -24,8 +24,9 @@ func newRun(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the controller",
-		Long: `Runs the controller until it is interrupted: the link to the agents, and the
-rotation of every group. What was left undone by an earlier run is resumed.`,
+		Long: `Run runs the controller until it is stopped by SIGINT or SIGTERM: it serves the
+agents and rotates the traps of every group. It resumes what an earlier run left
+undone. SIGHUP is ignored and logged.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {

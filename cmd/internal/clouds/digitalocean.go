@@ -11,7 +11,7 @@ import (
 var _ = add(Cloud{
 	Kind: "digitalocean", Rank: 2,
 	Keys: []Key{
-		{Name: "replace", Rank: 4, Sort: Flag, Doc: "whether a change is one call that replaces the whole firewall, for which the token also needs droplet:read and tag:read, instead of one that adds and one that removes."},
+		{Name: "replace", Rank: 4, Sort: Flag, Doc: "whether a change is one call that replaces the whole firewall, instead of one call that adds rules and one that removes them. The token then also needs droplet:read and tag:read."},
 	},
 	Firewall:    uuid("a Cloud Firewall's id", "bb4b2611-3d72-467b-8602-280330ecd65c"),
 	CallTimeout: rest.CallTimeout,

@@ -10,9 +10,9 @@ import (
 var _ = add(Cloud{
 	Kind: "openstack", Rank: 4,
 	Keys: []Key{
-		{Name: "region", Rank: 1, Doc: "absent, what OS_REGION_NAME or clouds.yaml says."},
-		{Name: "cloud", Rank: 2, Doc: "the cloud's name in clouds.yaml. Absent, what OS_CLOUD says, or the variables of an openrc file."},
-		{Name: "rules", Rank: 3, Sort: Number, Doc: "the project's quota of rules, in the place of what the cloud says."},
+		{Name: "region", Rank: 1, Doc: "absent, it comes from OS_REGION_NAME or clouds.yaml."},
+		{Name: "cloud", Rank: 2, Doc: "the cloud's name in clouds.yaml. Absent, it comes from OS_CLOUD or the variables of an openrc file."},
+		{Name: "rules", Rank: 3, Sort: Number, Doc: "the project's quota of rules, instead of what the cloud reports."},
 	},
 	Firewall:    uuid("a security group's id", "b985643f-3424-4e67-9768-8f8e3e9f0112"),
 	CallTimeout: openstack.CallTimeout,

@@ -336,7 +336,7 @@ func TestLookUp(t *testing.T) {
 func edited(t *testing.T) []byte {
 	t.Helper()
 	text := string(NewExample("3f9c21ab"))
-	for old, own := range map[string]string{"controller.example.net": "192.0.2.1", "sg-0f3a9c1d2e4b5a687": "sg-12345678"} {
+	for old, own := range map[string]string{"controller.example.net": "10.0.0.1", "sg-0f3a9c1d2e4b5a687": "sg-12345678"} {
 		if strings.Count(text, old) != 1 {
 			t.Fatalf("%s is in the example %d times: want once", old, strings.Count(text, old))
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,6 +27,12 @@ func readOwner(n node, c *Config) {
 func refuseExampleHost(n node, hostport string) {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
+		return
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if documentation(addr) {
+			n.warnf("%s is reserved for documentation (RFC 5737, RFC 3849): no host has it", addr)
+		}
 		return
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))

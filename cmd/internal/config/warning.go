@@ -50,12 +50,20 @@ func addAllow(n node, g *Group, p netip.Prefix) {
 		shortest = shortestAllow6
 	}
 	switch {
+	case documentation(p.Addr()):
+		n.warnf("%s is reserved for documentation (RFC 5737, RFC 3849): no host has it", p)
 	case p.Bits() == 0:
 		n.problemf("%s: this is the whole internet, so nobody would be banned: want the networks that you trust", p)
 	case p.Bits() < shortest:
 		n.warnf("%s: no scanner in this network, which is %s of all addresses, is ever banned", p, fraction(p))
 	}
 	g.Allow = append(g.Allow, p)
+}
+
+// documentation reports whether an address is in a network that only examples use.
+func documentation(addr netip.Addr) bool {
+	return slices.ContainsFunc([]string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"},
+		func(network string) bool { return netip.MustParsePrefix(network).Contains(addr) })
 }
 
 // fraction returns such as "1/4".
