@@ -12,6 +12,21 @@ type Mark string
 // takes them.
 func NewMark(owner, group string) Mark { return Mark(owner + "/" + group) }
 
+// ParseMark reads a mark of this version or of the first. Its error is of kind
+// [Invalid].
+func ParseMark(s string) (Mark, error) {
+	owner, group, named := strings.Cut(s, "/")
+	if !named {
+		group = owner
+	}
+	for _, name := range []string{owner, group} {
+		if err := checkName(name); err != nil {
+			return "", err
+		}
+	}
+	return Mark(s), nil
+}
+
 // Owner returns the installation that m names, or "" for a mark of the first
 // version.
 func (m Mark) Owner() string {

@@ -79,10 +79,11 @@ type Rule struct {
 	Mark    Mark    `json:"mark,omitempty"`
 }
 
-// Ours returns the rules that bear mark; foreign returns all others.
-func Ours(rules []Rule, mark Mark) (ours, foreign []Rule) {
+// Ours returns the rules that bear one of marks; foreign returns all others. The
+// empty mark is nobody's.
+func Ours(rules []Rule, marks ...Mark) (ours, foreign []Rule) {
 	for _, r := range rules {
-		if mark != "" && r.Mark == mark {
+		if r.Mark != "" && slices.Contains(marks, r.Mark) {
 			ours = append(ours, r)
 		} else {
 			foreign = append(foreign, r)

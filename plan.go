@@ -28,19 +28,21 @@ type Done struct {
 // ports that must stay open whoever opened them.
 type Wanted struct {
 	Mark      Mark
+	Former    []Mark // that our rules bore before: such a rule is ours too, and never stays
 	Openings  []Opening
 	Protected PortSet
 }
 
 // Diff returns the plan that turns the rules of a firewall into those wanted.
-// It touches no rule that bears another mark, and opens nothing that a foreign
-// rule admits already in just the same form.
+// It touches no rule that bears anybody else's mark, and opens nothing that a
+// foreign rule admits already in just the same form. A rule with a former mark is
+// closed, and opened again with ours where it is wanted.
 func Diff(have []Rule, want Wanted) Plan {
 	missing := make(map[Opening]bool, len(want.Openings))
 	for _, o := range want.Openings {
 		missing[o] = true
 	}
-	ours, foreign := Ours(have, want.Mark)
+	ours, foreign := Ours(have, append(slices.Clone(want.Former), want.Mark)...)
 	for _, r := range foreign {
 		if !r.Deny {
 			delete(missing, r.Opening)
@@ -49,7 +51,7 @@ func Diff(have []Rule, want Wanted) Plan {
 	var plan Plan
 	for _, r := range ours {
 		switch {
-		case missing[r.Opening]: // stays; a second rule like it does not
+		case missing[r.Opening] && r.Mark == want.Mark: // stays; a second rule like it does not
 			delete(missing, r.Opening)
 		case admitsAlone(r, foreign, want.Protected):
 			plan.Held = append(plan.Held, r)
@@ -102,23 +104,29 @@ func (p *Plan) sort() {
 }
 
 // Check is the last gate before a provider writes: whatever made the plan, only
-// rules that bear mark are closed, none that is to be held, and what is opened
-// is an opening. The error, of kind [Invalid], names the first that is not so.
-func (p Plan) Check(mark Mark) error {
-	if mark == "" {
+// rules that bear one of marks are closed, none that is to be held, and what is
+// opened is an opening. The first mark is the one that new rules get, the others
+// are former ones of ours. The error, of kind [Invalid], says what the first is
+// that is not so. It names no port, as it may be logged.
+func (p Plan) Check(marks ...Mark) error {
+	if len(marks) == 0 || slices.Contains(marks, "") {
 		return invalidf("an owner mark is needed")
 	}
 	for _, r := range p.Close {
 		switch {
-		case r.ID == "" || r.Mark != mark || r.Deny:
-			return invalidf("rule %s (%s) bears the mark %q, ours is %q", r.ID, r.Opening, r.Mark, mark)
+		case r.ID == "":
+			return invalidf("a rule to be closed has no id")
+		case r.Deny:
+			return invalidf("a rule to be closed refuses: it is not ours")
+		case !slices.Contains(marks, r.Mark):
+			return invalidf("a rule to be closed bears the mark %q, ours is %q", r.Mark, marks[0])
 		case slices.ContainsFunc(p.Held, func(h Rule) bool { return h.ID == r.ID }):
-			return invalidf("rule %s (%s) is to be held too", r.ID, r.Opening)
+			return invalidf("a rule to be closed is to be held too")
 		}
 	}
 	for _, o := range p.Open {
 		if !o.valid() {
-			return invalidf("%s is no opening", o)
+			return invalidf("what is to be opened is no port range with a source")
 		}
 	}
 	return nil

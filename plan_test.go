@@ -61,8 +61,32 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// A rule with a former mark is ours: it goes, and what is still wanted of it is
+// opened with our mark. Rules with any other mark are not.
+func TestDiffFormerMarks(t *testing.T) {
+	open := func(port string) Opening { return opening(t, port, anyV4) }
+	have := []Rule{
+		{ID: "1", Opening: open("5/tcp"), Mark: "tokyo/web"},
+		{ID: "2", Opening: open("6/tcp"), Mark: "web"},
+		{ID: "3", Opening: open("7/tcp"), Mark: "web"},
+		{ID: "4", Opening: open("22/tcp"), Mark: "web"},
+		{ID: "5", Opening: open("8/tcp"), Mark: "osaka/web"},
+		{ID: "6", Opening: open("9/tcp"), Mark: "db"},
+	}
+	plan := Diff(have, Wanted{
+		Mark: "tokyo/web", Former: []Mark{"web"}, Protected: mustSet(t, "22/tcp"),
+		Openings: []Opening{open("5/tcp"), open("6/tcp"), open("8/tcp")},
+	})
+	const want = "+ 6/tcp from 0.0.0.0/0\n- 6/tcp from 0.0.0.0/0 (2)\n- 7/tcp from 0.0.0.0/0 (3)\n" +
+		"! 22/tcp from 0.0.0.0/0 (4) stays: nothing else admits a protected port in it\n"
+	if got := plan.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestPlanCheck(t *testing.T) {
-	ours := Rule{ID: "3", Opening: opening(t, "5/tcp", anyV4), Mark: "web"}
+	ours := Rule{ID: "3", Opening: opening(t, "5/tcp", anyV4), Mark: "tokyo/web"}
+	former := Rule{ID: "4", Opening: opening(t, "6/tcp", anyV4), Mark: "web"}
 	change := func(f func(*Rule)) Plan {
 		r := ours
 		f(&r)
@@ -72,25 +96,31 @@ func TestPlanCheck(t *testing.T) {
 		plan Plan
 		want string
 	}{
-		{change(func(r *Rule) { r.Mark = "" }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
-		{change(func(r *Rule) { r.Mark = "db" }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "db", ours is "web"`},
-		{change(func(r *Rule) { r.ID = "" }), `rule  (5/tcp from 0.0.0.0/0) bears the mark "web", ours is "web"`},
-		{change(func(r *Rule) { r.Deny = true }), `rule 3 (5/tcp from 0.0.0.0/0) bears the mark "web", ours is "web"`},
-		{Plan{Close: []Rule{ours}, Held: []Rule{ours}}, "rule 3 (5/tcp from 0.0.0.0/0) is to be held too"},
-		{Plan{Open: []Opening{opening(t, "6/tcp", Source{})}}, "6/tcp from a named source is no opening"},
-		{Plan{Open: []Opening{{PortRange{Protocol: TCP}, anyV4}}}, "0/tcp from 0.0.0.0/0 is no opening"},
-		{Plan{Open: []Opening{{PortRange{1, 5, 5}, anyV4}}}, "5/protocol-1 from 0.0.0.0/0 is no opening"},
+		{change(func(r *Rule) { r.Mark = "" }), `a rule to be closed bears the mark "", ours is "tokyo/web"`},
+		{change(func(r *Rule) { r.Mark = "osaka/web" }), `a rule to be closed bears the mark "osaka/web", ours is "tokyo/web"`},
+		{change(func(r *Rule) { r.Mark = "db" }), `a rule to be closed bears the mark "db", ours is "tokyo/web"`},
+		{change(func(r *Rule) { r.ID = "" }), "a rule to be closed has no id"},
+		{change(func(r *Rule) { r.Deny = true }), "a rule to be closed refuses: it is not ours"},
+		{Plan{Close: []Rule{ours}, Held: []Rule{ours}}, "a rule to be closed is to be held too"},
+		{Plan{Open: []Opening{opening(t, "6/tcp", Source{})}}, "what is to be opened is no port range with a source"},
+		{Plan{Open: []Opening{{PortRange{Protocol: TCP}, anyV4}}}, "what is to be opened is no port range with a source"},
+		{Plan{Open: []Opening{{PortRange{1, 5, 5}, anyV4}}}, "what is to be opened is no port range with a source"},
 	} {
-		if err := tt.plan.Check("web"); err == nil || err.Error() != tt.want || KindOf(err) != Invalid {
+		if err := tt.plan.Check("tokyo/web", "web"); err == nil || err.Error() != tt.want || KindOf(err) != Invalid {
 			t.Errorf("Check = %v, want %s", err, tt.want)
 		}
 	}
-	good := Plan{Close: []Rule{ours}, Open: []Opening{opening(t, "6-9/udp", anyV6)}}
-	if err := good.Check("web"); err != nil {
+	good := Plan{Close: []Rule{ours, former}, Open: []Opening{opening(t, "6-9/udp", anyV6)}}
+	if err := good.Check("tokyo/web", "web"); err != nil {
 		t.Error(err)
 	}
-	if err := good.Check(""); KindOf(err) != Invalid {
-		t.Errorf("Check without a mark = %v, want invalid", err)
+	if err := good.Check("tokyo/web"); KindOf(err) != Invalid {
+		t.Errorf("Check of a rule with a mark that is not ours = %v, want invalid", err)
+	}
+	for _, marks := range [][]Mark{nil, {""}, {"tokyo/web", ""}} {
+		if err := good.Check(marks...); KindOf(err) != Invalid {
+			t.Errorf("Check with the marks %q = %v, want invalid", marks, err)
+		}
 	}
 }
 
