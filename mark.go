@@ -15,6 +15,9 @@ func NewMark(owner, group string) Mark { return Mark(owner + "/" + group) }
 // ParseMark reads a mark of this version or of the first. Its error is of kind
 // [Invalid].
 func ParseMark(s string) (Mark, error) {
+	if s == "" {
+		return "", invalidf("an owner mark is needed")
+	}
 	owner, group, named := strings.Cut(s, "/")
 	if !named {
 		group = owner

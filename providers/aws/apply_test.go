@@ -113,15 +113,15 @@ func TestApplyRefuses(t *testing.T) {
 		text string
 	}{
 		{"a protected rule", portsnare.Plan{Close: []portsnare.Rule{ours[0], ssh}},
-			"aws: carry out a plan for %s: rule " + ssh.ID + ` (22/tcp from 0.0.0.0/0) bears the mark "", ours is "web"`},
+			`aws: carry out a plan for %s: a rule to be closed bears the mark "", ours is "tokyo/web"`},
 		{"a rule of another group's", portsnare.Plan{Close: []portsnare.Rule{byID[other.ID]}},
-			"aws: carry out a plan for %s: rule " + other.ID + ` (9/tcp from 0.0.0.0/0) bears the mark "db", ours is "web"`},
+			`aws: carry out a plan for %s: a rule to be closed bears the mark "db", ours is "tokyo/web"`},
 		{"a rule to be held", portsnare.Plan{Close: ours, Held: ours},
-			"aws: carry out a plan for %s: rule " + ours[0].ID + " (5/tcp from 0.0.0.0/0) is to be held too"},
+			"aws: carry out a plan for %s: a rule to be closed is to be held too"},
 		{"an opening to nobody", portsnare.Plan{Open: []portsnare.Opening{{Range: parse(t, "6/tcp")[0]}}, Close: ours},
-			"aws: carry out a plan for %s: 6/tcp from a named source is no opening"},
+			"aws: carry out a plan for %s: what is to be opened is no port range with a source"},
 		{"an opening of no port", portsnare.Plan{Open: []portsnare.Opening{{Range: portsnare.PortRange{Protocol: portsnare.TCP}, Source: anyV4}}},
-			"aws: carry out a plan for %s: 0/tcp from 0.0.0.0/0 is no opening"},
+			"aws: carry out a plan for %s: what is to be opened is no port range with a source"},
 	}
 	before := len(l.ec2.Calls())
 	for _, tt := range tests {

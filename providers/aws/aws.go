@@ -4,7 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // Policy is the least that an IAM policy must allow, as JSON, with REGION,
@@ -39,10 +40,11 @@ const (
 
 // Options says which security group holds the traps, and whose they are.
 type Options struct {
-	Region  string         // where the environment does not say, or says otherwise
-	GroupID string         // sg-…
-	Mark    portsnare.Mark // of the rules that are ours
-	Rules   int            // quota of inbound rules for each IP family; 0 for DefaultRules
+	Region  string           // where the environment does not say, or says otherwise
+	GroupID string           // sg-…
+	Mark    portsnare.Mark   // of the rules that are ours
+	Former  []portsnare.Mark // that they had before; rules with one can be closed
+	Rules   int              // quota of inbound rules for each IP family; 0 for DefaultRules
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -51,6 +53,7 @@ type Firewall struct {
 	client  *ec2.Client
 	groupID string
 	mark    portsnare.Mark
+	former  []portsnare.Mark
 	rules   int
 	timeout time.Duration // of one call
 	page    int32
@@ -66,13 +69,13 @@ func Open(ctx context.Context, o Options) (*Firewall, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(o.Region), config.WithLogger(logging.Nop{}))
 	switch {
 	case err != nil:
-		return nil, invalid("read the AWS configuration", "", err,
+		return nil, invalid("read the AWS configuration", "", failure.Local(err),
 			"look at AWS_PROFILE, AWS_CA_BUNDLE and the files ~/.aws/config and ~/.aws/credentials")
 	case cfg.Region == "":
 		return nil, invalid("find the region of", o.GroupID, errors.New("no region is set"),
 			"set the provider's `region`, such as eu-central-1, or AWS_REGION")
 	}
-	f := New(ec2.NewFromConfig(cfg), o.GroupID, o.Mark)
+	f := New(ec2.NewFromConfig(cfg), o.GroupID, o.Mark, o.Former...)
 	if o.Rules > 0 {
 		f.rules = o.Rules
 	}
@@ -84,19 +87,28 @@ func (o Options) check() error {
 	case !strings.HasPrefix(o.GroupID, "sg-"):
 		return invalid("open security group", o.GroupID, errors.New("want an id such as sg-0f3a9c1d2e4b5a687"),
 			"set the group's `firewall` to the id of the security group, not its name")
-	case o.Mark == "":
-		return invalid("open security group", o.GroupID, errors.New("an owner mark is needed"), "")
 	case o.Rules < 0:
-		return invalid("open security group", o.GroupID, fmt.Errorf("a quota of %d rules cannot be", o.Rules), "")
+		return invalid("open security group", o.GroupID, failure.Ownf("a quota of %d rules cannot be", o.Rules), "")
+	}
+	for _, mark := range append(slices.Clone(o.Former), o.Mark) {
+		if _, err := portsnare.ParseMark(string(mark)); err != nil {
+			return invalid("open security group", o.GroupID, failure.Local(err), "")
+		}
 	}
 	return nil
 }
 
 // New returns the security group groupID as client sees it, with the quota
-// [DefaultRules]. The client's own retrying is not used.
-func New(client *ec2.Client, groupID string, mark portsnare.Mark) *Firewall {
-	return &Firewall{client, groupID, mark, DefaultRules, callTimeout, pageSize}
+// [DefaultRules]. Rules that bear a former mark can be closed. The client's own
+// retrying is not used.
+func New(client *ec2.Client, groupID string, mark portsnare.Mark, former ...portsnare.Mark) *Firewall {
+	return &Firewall{client, groupID, mark, former, DefaultRules, callTimeout, pageSize}
 }
+
+// CallTimeout returns how long a call may take, from looking for credentials to
+// the end of the answer, and with it how long after its beginning a write can
+// still be carried out. No call is made twice here.
+func (f *Firewall) CallTimeout() time.Duration { return f.timeout }
 
 // Rules returns every inbound rule of the group. Those that EC2 has just been
 // told may not be there yet. A group that is not in this region is

@@ -70,7 +70,8 @@ func toSource(r types.SecurityGroupRule) portsnare.Source {
 func toMark(tags []types.Tag) portsnare.Mark {
 	for _, t := range tags {
 		if sdk.ToString(t.Key) == tagKey {
-			return portsnare.Mark(sdk.ToString(t.Value))
+			mark, _ := portsnare.ParseMark(sdk.ToString(t.Value)) // anything else is not ours
+			return mark
 		}
 	}
 	return ""

@@ -16,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // verdict is what a failure means to the caller and what people can do about
@@ -90,18 +91,15 @@ func (f *Firewall) explain(ctx context.Context, err error) error {
 	if errors.As(err, &failed) {
 		operation = failed.Operation()
 	}
-	e := &portsnare.Error{Op: "aws: " + phrases[operation], Subject: f.groupID}
+	op := "aws: " + phrases[operation]
 	if ctx.Err() != nil {
-		e.Kind, e.Err = portsnare.Transient, context.Cause(ctx)
-		return e
+		return failure.New(portsnare.Transient, op, f.groupID, context.Cause(ctx), "")
 	}
 	v := judge(err)
-	e.Kind, e.Err = v.kind, &cause{f.tell(err), err}
-	e.Hint = strings.NewReplacer(
+	return failure.New(v.kind, op, f.groupID, f.tell(err), strings.NewReplacer(
 		"{region}", f.client.Options().Region,
 		"{action}", actions(operation),
-	).Replace(v.hint)
-	return e
+	).Replace(v.hint))
 }
 
 // actions names what an IAM policy must allow for an operation.
@@ -167,18 +165,9 @@ func statusOf(err error) int {
 	return answer.HTTPStatusCode()
 }
 
-// cause tells an error of the SDK in a few words and still unwraps to it.
-type cause struct {
-	text string
-	err  error
-}
-
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
-
 // tell leaves out what the SDK repeats (service, operation, status, request)
 // and the blob that AWS appends to a refusal.
-func (f *Firewall) tell(err error) string {
+func (f *Firewall) tell(err error) error {
 	var (
 		api    smithy.APIError
 		none   *credentialsError
@@ -187,20 +176,20 @@ func (f *Firewall) tell(err error) string {
 	)
 	switch status := statusOf(err); {
 	case errors.As(err, &none):
-		return "no usable credentials: " + none.err.Error()
+		return failure.Own("no usable credentials: "+none.err.Error(), err)
 	case errors.As(err, &api):
 		message, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message:")
-		return fmt.Sprintf("%s (%s)", strings.TrimRight(cmp.Or(message, http.StatusText(status)), ". "), api.ErrorCode())
+		return failure.Say(strings.TrimRight(cmp.Or(message, http.StatusText(status)), ". "), err).Add(" (%s)", api.ErrorCode())
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %s", f.timeout)
+		return failure.Own(fmt.Sprintf("no answer within %s", f.timeout), err)
 	case status != 0:
-		return fmt.Sprintf("the answer is no reply of EC2 (HTTP status %d)", status)
+		return failure.Own(fmt.Sprintf("the answer is no reply of EC2 (HTTP status %d)", status), err)
 	case errors.As(err, &unsent):
-		return unsent.Err.Error()
+		return failure.Say(unsent.Err.Error(), err)
 	case errors.As(err, &failed):
-		return failed.Err.Error()
+		return failure.Say(failed.Err.Error(), err)
 	}
-	return err.Error()
+	return failure.Say(err.Error(), err)
 }
 
 // credentials makes it plain by type that a call failed for want of them.
@@ -220,5 +209,5 @@ func (e *credentialsError) Error() string { return e.err.Error() }
 func (e *credentialsError) Unwrap() error { return e.err }
 
 func invalid(op, subject string, err error, hint string) error {
-	return &portsnare.Error{Kind: portsnare.Invalid, Op: "aws: " + op, Subject: subject, Err: err, Hint: hint}
+	return failure.New(portsnare.Invalid, "aws: "+op, subject, err, hint)
 }

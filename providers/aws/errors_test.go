@@ -33,7 +33,7 @@ func TestErrorsOfEC2(t *testing.T) {
 		hint   string
 	}{
 		{refusal(400, "InvalidPermission.Duplicate", `the specified rule "peer: ::/0, TCP, from port: 5, to port: 5, ALLOW" already exists`), portsnare.Conflict,
-			`the specified rule "peer: ::/0, TCP, from port: 5, to port: 5, ALLOW" already exists (InvalidPermission.Duplicate)`, ""},
+			`the specified rule "peer: ::/0, TCP, from port: <port>, to port: <port>, ALLOW" already exists (InvalidPermission.Duplicate)`, ""},
 		{refusal(400, "InvalidSecurityGroupRuleId.NotFound", "The security group rule ID 'sgr-1' does not exist"), portsnare.Conflict,
 			"The security group rule ID 'sgr-1' does not exist (InvalidSecurityGroupRuleId.NotFound)", ""},
 		{refusal(400, "InvalidPermission.NotFound", "The specified rule does not exist in this security group."), portsnare.Conflict,

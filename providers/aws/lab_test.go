@@ -21,7 +21,7 @@ import (
 	"github.com/portsnare/portsnare/providers/fakes/ec2fake"
 )
 
-const mark = portsnare.Mark("web")
+const mark = portsnare.Mark("tokyo/web")
 
 var (
 	anyV4, anyV6 = portsnare.AnySource()[0], portsnare.AnySource()[1]
@@ -106,7 +106,7 @@ func (l *lab) ours() []portsnare.Opening {
 		if r.Tags["portsnare"] != string(mark) {
 			continue
 		}
-		if want := "portsnare: trap of group web, do not edit"; r.Description != want {
+		if want := "portsnare: trap of group tokyo/web, do not edit"; r.Description != want {
 			l.t.Errorf("%s is described as %q, want %q", r.ID, r.Description, want)
 		}
 		protocol, err := portsnare.ParseProtocol(r.Protocol)

@@ -3,7 +3,6 @@ package aws
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 const (
@@ -63,8 +63,7 @@ func (f *Firewall) Permissions(ctx context.Context) error {
 	if len(lacking) == 0 {
 		return nil
 	}
-	return &portsnare.Error{Kind: portsnare.Denied, Op: "aws: use", Subject: f.groupID,
-		Err: fmt.Errorf("the credential lacks %s", strings.Join(lacking, ", ")), Hint: hintLacking}
+	return failure.New(portsnare.Denied, "aws: use", f.groupID, failure.Ownf("the credential lacks %s", strings.Join(lacking, ", ")), hintLacking)
 }
 
 func (f *Firewall) tryFind(ctx context.Context) error {

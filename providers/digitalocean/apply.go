@@ -2,11 +2,11 @@ package digitalocean
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/digitalocean/godo"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // Apply carries out a plan in two writes, one that adds rules and one that
@@ -18,7 +18,8 @@ import (
 // Nor is what a write that fails was to change, although the change may have
 // been made where only the reply was lost: the next Rules tells.
 //
-// A plan that would close a rule without our mark is [portsnare.Invalid] and
+// A plan that would close a rule without our mark, or any in a firewall of another
+// owner or group, is [portsnare.Invalid] and
 // changes nothing.
 func (f *Firewall) Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error) {
 	var done portsnare.Done
@@ -61,8 +62,8 @@ func (f *Firewall) Writes(plan portsnare.Plan) int {
 
 // check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
-	if err := plan.Check(f.mark); err != nil {
-		return invalid("carry out a plan for", f.id, err, "")
+	if err := plan.Check(append([]portsnare.Mark{f.mark}, f.former...)...); err != nil {
+		return invalid("carry out a plan for", f.id, failure.Local(err), "")
 	}
 	return nil
 }
@@ -70,11 +71,11 @@ func (f *Firewall) check(plan portsnare.Plan) error {
 // checkRoom knows the limit before DigitalOcean tells it.
 func (f *Firewall) checkRoom(fw *godo.Firewall, c change) error {
 	if n := len(fw.InboundRules) + len(fw.OutboundRules) + len(c.add) - len(c.remove); n > MaxRules && len(c.add) > 0 {
-		return f.failure(opAdd, portsnare.LimitExceeded, fmt.Errorf("it would hold %d rules, inbound and outbound; %d are allowed", n, MaxRules), hintLimit)
+		return f.failure(opAdd, portsnare.LimitExceeded, failure.Ownf("it would hold %d rules, inbound and outbound; %d are allowed", n, MaxRules), hintLimit)
 	}
 	for _, r := range c.add {
 		if n := len(r.Sources.Addresses); n > maxSources {
-			return f.failure(opAdd, portsnare.LimitExceeded, fmt.Errorf("a rule would have %d sources; %d are allowed", n, maxSources), hintSources)
+			return f.failure(opAdd, portsnare.LimitExceeded, failure.Ownf("a rule would have %d sources; %d are allowed", n, maxSources), hintSources)
 		}
 	}
 	return nil

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +18,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
+	"github.com/portsnare/portsnare/providers/rest"
 )
 
 // DefaultEndpoint is where DigitalOcean's own API is.
@@ -31,8 +33,27 @@ const MaxRules = 50
 // maxSources is how many sources a rule may have (same page).
 const maxSources = 1000
 
-// NamePrefix and an owner mark are the name of a firewall of ours.
+// NamePrefix is what the name of a firewall of ours begins with.
 const NamePrefix = "portsnare-"
+
+// Name returns the name of the firewall that holds the rules of a mark, which is
+// how DigitalOcean can tell whose they are: portsnare-OWNER.GROUP, or
+// portsnare-GROUP for a mark of the first version. DigitalOcean takes letters,
+// digits, periods and hyphens, and names of owners and groups hold no period.
+func Name(mark portsnare.Mark) string {
+	return NamePrefix + strings.Replace(string(mark), "/", ".", 1)
+}
+
+// toMark returns the mark of the rules in a firewall of this name, or "" for one
+// that is not Portsnare's.
+func toMark(name string) portsnare.Mark {
+	text, ours := strings.CutPrefix(name, NamePrefix)
+	mark, err := portsnare.ParseMark(strings.Replace(text, ".", "/", 1))
+	if !ours || err != nil || Name(mark) != name {
+		return ""
+	}
+	return mark
+}
 
 // Scopes is what a token must be allowed; ReplaceScopes is needed beside them
 // for Options.Replace.
@@ -42,7 +63,6 @@ var (
 )
 
 const (
-	callTimeout  = 20 * time.Second
 	pendingWait  = 90 * time.Second // for a change to reach the Droplets
 	pendingEvery = time.Second
 )
@@ -61,6 +81,7 @@ func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(time.Minute/220
 type Options struct {
 	FirewallID string            // a UUID
 	Mark       portsnare.Mark    // of the rules that are ours
+	Former     []portsnare.Mark  // that they had before; a firewall named after one is ours too
 	Replace    bool              // change the firewall by one PUT
 	Token      string            // a secret
 	Endpoint   string            // of the API, where it is not DefaultEndpoint
@@ -72,14 +93,34 @@ type Options struct {
 // writes of one firewall must be made one after the other.
 type Firewall struct {
 	client  *godo.Client
+	api     *rest.Client
 	id      string
 	mark    portsnare.Mark
+	former  []portsnare.Mark
 	replace bool
-	pace    *rate.Limiter
-	timeout time.Duration // of one call
 	wait    time.Duration // for what is pending
 	every   time.Duration // look at what is pending
 	seesAll atomic.Bool   // the token may see all that can be attached
+}
+
+// cloud: the first variable is that of DigitalOcean's Terraform provider, the
+// second that of doctl.
+var cloud = rest.Cloud{
+	Name: "digitalocean", Endpoint: DefaultEndpoint, EndpointVariable: "DIGITALOCEAN_API_URL",
+	Token: "token", TokenVariables: []string{"DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"},
+	Letters: regexp.MustCompile(`^[!-~]+$`), HintToken: hintToken, Pace: ourPace,
+}
+
+// Open is [New] with the token and the address of the environment where o has
+// none. An environment that cannot be is [portsnare.Invalid], one without a
+// token is [portsnare.Denied].
+func Open(o Options) (*Firewall, error) {
+	found, err := cloud.Environment(o.rest())
+	if err != nil {
+		return nil, err
+	}
+	o.Token, o.Endpoint = found.Token, found.Endpoint
+	return New(o)
 }
 
 // New returns a firewall. It sends nothing yet: what is wrong with the token or
@@ -89,55 +130,47 @@ func New(o Options) (*Firewall, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	endpoint, err := parseEndpoint(o.Endpoint)
+	api, err := cloud.NewClient(o.rest())
 	if err != nil {
 		return nil, err
 	}
-	if o.Pace == nil {
-		o.Pace = ourPace
-	}
 	// Without retrying: the SDK would send a write again whose reply was lost.
-	client := godo.NewClient(&http.Client{Transport: newTransport(o), CheckRedirect: noRedirect})
-	client.BaseURL = endpoint
+	client := godo.NewClient(api.HTTP)
+	client.BaseURL = api.Endpoint
 	return &Firewall{
-		client: client, id: o.FirewallID, mark: o.Mark, replace: o.Replace, pace: o.Pace,
-		timeout: callTimeout, wait: pendingWait, every: pendingEvery,
+		client: client, api: api, id: o.FirewallID, mark: o.Mark, former: o.Former, replace: o.Replace,
+		wait: pendingWait, every: pendingEvery,
 	}, nil
+}
+
+func (o Options) rest() rest.Options {
+	return rest.Options{Token: o.Token, Endpoint: o.Endpoint, Transport: o.Transport, Pace: o.Pace}
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (o Options) check() error {
-	switch {
-	case !uuid.MatchString(o.FirewallID):
+	if !uuid.MatchString(o.FirewallID) {
 		return invalid("open firewall", o.FirewallID, errors.New("want an id such as bb4b2611-3d72-467b-8602-280330ecd65c"), hintID)
-	case o.Mark == "":
-		return invalid("open firewall", o.FirewallID, errors.New("an owner mark is needed"), "")
-	case !printable.MatchString(o.Token):
-		return invalid("open firewall", o.FirewallID, errors.New("the token is empty or holds characters that no token has"), hintToken)
+	}
+	for _, mark := range append(slices.Clone(o.Former), o.Mark) {
+		if _, err := portsnare.ParseMark(string(mark)); err != nil {
+			return invalid("open firewall", o.FirewallID, failure.Local(err), "")
+		}
 	}
 	return nil
 }
 
-var printable = regexp.MustCompile(`^[!-~]+$`)
-
-func parseEndpoint(text string) (*url.URL, error) {
-	if text == "" {
-		text = DefaultEndpoint
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-		return nil, invalid("read the address of the API", "", fmt.Errorf("%q: want such as %s", text, DefaultEndpoint), "correct DIGITALOCEAN_API_URL")
-	}
-	u.Path, u.RawPath, u.RawQuery, u.Fragment = "/", "", "", ""
-	return u, nil
-}
+// CallTimeout returns how long a call may take, and with it how long after its
+// beginning a write can still be carried out. No call is made twice here.
+func (f *Firewall) CallTimeout() time.Duration { return f.api.Timeout }
 
 // Rules returns every inbound rule, as the Droplets have it: what is still on
-// its way to them is waited for. An absent firewall is [portsnare.NotFound], one
-// that is not ours [portsnare.Invalid].
+// its way to them is waited for. In a firewall of another owner or group the rules
+// bear that one's mark. An absent firewall is [portsnare.NotFound], one that is
+// not Portsnare's [portsnare.Invalid].
 func (f *Firewall) Rules(ctx context.Context) ([]portsnare.Rule, error) {
-	fw, err := f.settled(ctx)
+	fw, err := f.settledAs(ctx, f.get)
 	if err != nil {
 		return nil, err
 	}
@@ -145,13 +178,24 @@ func (f *Firewall) Rules(ctx context.Context) ([]portsnare.Rule, error) {
 	slices.SortStableFunc(fw.InboundRules, func(a, b godo.InboundRule) int { return cmp.Compare(addresses(b), addresses(a)) })
 	var rules []portsnare.Rule
 	for _, r := range fw.InboundRules {
-		told, err := toRules(r, f.mark)
+		told, err := toRules(r, f.markOf(fw))
 		if err != nil {
 			return nil, invalid("read the rules of", f.id, err, hintRule)
 		}
 		rules = append(rules, told...)
 	}
 	return rules, nil
+}
+
+// markOf returns the mark of the rules of a firewall. In one that is still named
+// after a former mark of ours it is ours already: nobody but a person renames a
+// firewall, and what is made there bears its name at once.
+func (f *Firewall) markOf(fw *godo.Firewall) portsnare.Mark {
+	mark := toMark(fw.Name)
+	if slices.Contains(f.former, mark) {
+		return f.mark
+	}
+	return mark
 }
 
 func addresses(r godo.InboundRule) int {
@@ -161,16 +205,31 @@ func addresses(r godo.InboundRule) int {
 	return len(r.Sources.Addresses)
 }
 
-// Limits returns what is left of [MaxRules] beside the outbound rules.
+// Limits returns what is left of [MaxRules] beside the outbound rules. A firewall
+// of another owner or group is [portsnare.Invalid]: it has no room for ours.
 func (f *Firewall) Limits(ctx context.Context) (portsnare.Limits, error) {
-	fw, err := f.get(ctx)
+	fw, err := f.getOurs(ctx)
 	if err != nil {
 		return portsnare.Limits{}, err
 	}
 	return portsnare.Limits{Rules: max(0, MaxRules-len(fw.OutboundRules)), Folds: true, InPlace: f.replace, Whole: f.replace}, nil
 }
 
-// get reads the firewall and demands that it is ours.
+// getOurs reads the firewall and demands that it is ours.
+func (f *Firewall) getOurs(ctx context.Context) (*godo.Firewall, error) {
+	fw, err := f.get(ctx)
+	if err == nil && f.markOf(fw) != f.mark {
+		return nil, f.misnamed(fw)
+	}
+	return fw, err
+}
+
+func (f *Firewall) misnamed(fw *godo.Firewall) error {
+	want := Name(f.mark)
+	return invalid("use", f.id, failure.Ownf("the firewall is named %q, not %q", fw.Name, want), fmt.Sprintf(hintName, want))
+}
+
+// get reads the firewall and demands that it is Portsnare's.
 func (f *Firewall) get(ctx context.Context) (*godo.Firewall, error) {
 	var text bytes.Buffer
 	err := f.call(ctx, opRead, func(ctx context.Context) error {
@@ -188,8 +247,8 @@ func (f *Firewall) get(ctx context.Context) (*godo.Firewall, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := NamePrefix + string(f.mark); fw.Name != want {
-		return nil, invalid("use", f.id, fmt.Errorf("the firewall is named %q, not %q", fw.Name, want), fmt.Sprintf(hintName, want))
+	if toMark(fw.Name) == "" {
+		return nil, f.misnamed(fw)
 	}
 	return fw, nil
 }
@@ -205,20 +264,25 @@ func (f *Firewall) decode(text []byte) (*godo.Firewall, error) {
 		strict := json.NewDecoder(bytes.NewReader(text))
 		strict.DisallowUnknownFields()
 		if err := strict.Decode(&answer); err != nil {
-			return nil, f.failure(opReplace, portsnare.Invalid, fmt.Errorf("DigitalOcean tells more than this version knows (%w), which would be lost", err), hintReplace)
+			return nil, f.failure(opReplace, portsnare.Invalid, failure.Ownf("DigitalOcean tells more than this version knows (%w), which would be lost", err), hintReplace)
 		}
 	}
 	return answer.Firewall, nil
 }
 
-// settled reads the firewall until no change is on its way to a Droplet.
+// settled reads the firewall, which must be ours, until no change is on its way
+// to a Droplet.
 func (f *Firewall) settled(ctx context.Context) (*godo.Firewall, error) {
+	return f.settledAs(ctx, f.getOurs)
+}
+
+func (f *Firewall) settledAs(ctx context.Context, get func(context.Context) (*godo.Firewall, error)) (*godo.Firewall, error) {
 	ticker := time.NewTicker(f.every)
 	defer ticker.Stop()
 	patience := time.NewTimer(f.wait)
 	defer patience.Stop()
 	for {
-		fw, err := f.get(ctx)
+		fw, err := get(ctx)
 		if err != nil || len(fw.PendingChanges) == 0 && fw.Status != "waiting" {
 			return fw, err
 		}
@@ -236,5 +300,5 @@ func pendingError(fw *godo.Firewall) error {
 	if len(fw.PendingChanges) == 0 {
 		return errors.New("changes are still pending")
 	}
-	return fmt.Errorf("changes are still pending for %d Droplets, such as %d", len(fw.PendingChanges), fw.PendingChanges[0].DropletID)
+	return failure.Ownf("changes are still pending for %d Droplets, such as %d", len(fw.PendingChanges), fw.PendingChanges[0].DropletID)
 }

@@ -3,10 +3,8 @@ package digitalocean
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,6 +14,7 @@ import (
 	"github.com/digitalocean/godo"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 const (
@@ -59,10 +58,10 @@ var (
 // call makes one call, once, when it is its turn and within the time-out, and
 // explains its error.
 func (f *Firewall) call(ctx context.Context, o op, do func(context.Context) error) error {
-	if err := f.pace.Wait(ctx); err != nil {
-		return f.failure(o, portsnare.Transient, cmp.Or(context.Cause(ctx), context.DeadlineExceeded), "")
+	if err := f.api.Wait(ctx, 1); err != nil {
+		return f.failure(o, portsnare.Transient, err, "")
 	}
-	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	limited, cancel := context.WithTimeout(ctx, f.api.Timeout)
 	defer cancel()
 	err := do(limited)
 	switch {
@@ -75,35 +74,28 @@ func (f *Firewall) call(ctx context.Context, o op, do func(context.Context) erro
 }
 
 func (f *Firewall) failure(o op, kind portsnare.Kind, err error, hint string) *portsnare.Error {
-	return &portsnare.Error{Kind: kind, Op: "digitalocean: " + o.phrase, Subject: f.id, Err: err, Hint: hint}
+	return failure.New(kind, "digitalocean: "+o.phrase, f.id, err, hint)
 }
 
 // explain turns an error of the SDK into one of ours.
 func (f *Firewall) explain(o op, err error) error {
 	if answer, ok := errors.AsType[*godo.ErrorResponse](err); ok {
 		kind, hint := judge(answer.Response.StatusCode, o)
-		e := f.failure(o, kind, &cause{tell(answer), err}, hint)
+		e := f.failure(o, kind, tell(answer, err), hint)
 		if kind == portsnare.RateLimited {
 			e.RetryAfter = retryAfter(answer.Response.Header)
 		}
 		return e
 	}
-	var (
-		dns    *net.DNSError
-		cert   *tls.CertificateVerificationError
-		unsent *url.Error
-	)
+	unsent, sent := errors.AsType[*url.Error](err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return f.failure(o, portsnare.Transient, &cause{fmt.Sprintf("no answer within %s", f.timeout), err}, "")
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return f.failure(o, portsnare.NotFound, dns, hintDNS)
-	case errors.As(err, &cert):
-		return f.failure(o, portsnare.Invalid, cert, hintProxy)
-	case errors.As(err, &unsent):
-		return f.failure(o, portsnare.Transient, unsent.Err, "")
+		return f.failure(o, portsnare.Transient, failure.Own(fmt.Sprintf("no answer within %s", f.api.Timeout), err), "")
+	case sent:
+		kind, hint := failure.Network(err, hintDNS, hintProxy)
+		return f.failure(o, kind, failure.Say(unsent.Err.Error(), err), hint)
 	}
-	return f.failure(o, portsnare.Transient, &cause{"the answer is no reply of DigitalOcean", err}, "") // half of one, or none at all
+	return f.failure(o, portsnare.Transient, failure.Own("the answer is no reply of DigitalOcean", err), "") // half of one, or none at all
 }
 
 // judge: https://docs.digitalocean.com/reference/api/digitalocean/#section/Introduction/HTTP-Statuses
@@ -143,25 +135,16 @@ func retryAfter(h http.Header) time.Duration {
 	return max(0, time.Unix(reset, 0).Sub(now))
 }
 
-// cause tells an error of the SDK in a few words and still unwraps to it.
-type cause struct {
-	text string
-	err  error
-}
-
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
-
 // tell leaves out what the SDK puts before the message, and the page of
 // whatever answered in DigitalOcean's place.
-func tell(answer *godo.ErrorResponse) string {
+func tell(answer *godo.ErrorResponse, err error) error {
 	status := answer.Response.StatusCode
 	if !strings.Contains(answer.Response.Header.Get("Content-Type"), "json") {
-		return fmt.Sprintf("the answer is no reply of DigitalOcean (HTTP status %d)", status)
+		return failure.Own(fmt.Sprintf("the answer is no reply of DigitalOcean (HTTP status %d)", status), err)
 	}
-	return fmt.Sprintf("%s (HTTP status %d)", strings.TrimRight(cmp.Or(answer.Message, http.StatusText(status)), ". "), status)
+	return failure.Say(strings.TrimRight(cmp.Or(answer.Message, http.StatusText(status)), ". "), err).Add(" (HTTP status %d)", status)
 }
 
 func invalid(op, subject string, err error, hint string) error {
-	return &portsnare.Error{Kind: portsnare.Invalid, Op: "digitalocean: " + op, Subject: subject, Err: err, Hint: hint}
+	return failure.New(portsnare.Invalid, "digitalocean: "+op, subject, err, hint)
 }

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	mark = portsnare.Mark("web")
-	name = "portsnare-web"
+	mark = portsnare.Mark("tokyo/web")
+	name = "portsnare-tokyo.web"
 )
 
 var (

@@ -88,17 +88,17 @@ func TestOpenRefuses(t *testing.T) {
 		{"no file", map[string]string{"DIGITALOCEAN_ACCESS_TOKEN_FILE": dir + "/none"}, good, portsnare.Invalid,
 			"digitalocean: find the token: open " + dir + "/none: no such file or directory",
 			"set DIGITALOCEAN_ACCESS_TOKEN_FILE to the name of a file that holds the token"},
-		{"empty file", map[string]string{"DIGITALOCEAN_TOKEN_FILE": empty}, good, portsnare.Invalid,
-			"digitalocean: open firewall " + someID + ": the token is empty or holds characters that no token has", hintToken},
+		{"empty file", map[string]string{"DIGITALOCEAN_TOKEN_FILE": empty}, good, portsnare.Denied,
+			"digitalocean: find the token: none is given", hintToken},
 		{"two lines", map[string]string{"DIGITALOCEAN_TOKEN": "a\nb"}, good, portsnare.Invalid,
-			"digitalocean: open firewall " + someID + ": the token is empty or holds characters that no token has", hintToken},
+			"digitalocean: use the token: it is empty or holds characters that none has", hintToken},
 		{"a name for an id", token, digitalocean.Options{FirewallID: "portsnare-web", Mark: mark}, portsnare.Invalid,
 			"digitalocean: open firewall portsnare-web: want an id such as bb4b2611-3d72-467b-8602-280330ecd65c",
 			"set the group's `firewall` to the id of the firewall: `doctl compute firewall list` shows it"},
 		{"no mark", token, digitalocean.Options{FirewallID: someID}, portsnare.Invalid,
 			"digitalocean: open firewall " + someID + ": an owner mark is needed", ""},
 		{"no address", map[string]string{"DIGITALOCEAN_TOKEN": "dop_v1_0", "DIGITALOCEAN_API_URL": "api.digitalocean.com"}, good, portsnare.Invalid,
-			`digitalocean: read the address of the API: "api.digitalocean.com": want such as https://api.digitalocean.com`, "correct DIGITALOCEAN_API_URL"},
+			"digitalocean: use the endpoint api.digitalocean.com: want an address such as https://api.digitalocean.com", "correct DIGITALOCEAN_API_URL, or unset it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			environment(t, tt.variables)

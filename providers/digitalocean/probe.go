@@ -11,6 +11,7 @@ import (
 	"github.com/digitalocean/godo"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 const (
@@ -53,7 +54,7 @@ func (f *Firewall) Permissions(ctx context.Context) error {
 		return nil
 	}
 	return f.failure(op{phrase: "use"}, portsnare.Denied,
-		fmt.Errorf("the token lacks %s", strings.Join(lacking, ", ")), fmt.Sprintf(hintScopes, strings.Join(lacking, ", ")))
+		failure.Ownf("the token lacks %s", strings.Join(lacking, ", ")), fmt.Sprintf(hintScopes, strings.Join(lacking, ", ")))
 }
 
 func (f *Firewall) tryRead(ctx context.Context) error {
@@ -106,7 +107,7 @@ func (f *Firewall) Around(ctx context.Context) (attached bool, beside []portsnar
 		page := &godo.ListOptions{PerPage: 200}
 		firewalls, _, err := f.client.Firewalls.ListByDroplet(ctx, droplet, page)
 		for _, fw := range firewalls {
-			if strings.HasPrefix(fw.Name, NamePrefix) {
+			if toMark(fw.Name) != "" {
 				continue
 			}
 			for _, r := range fw.InboundRules {
@@ -130,7 +131,7 @@ func (f *Firewall) aDroplet(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	fw, err := f.get(ctx)
+	fw, err := f.getOurs(ctx)
 	if err != nil {
 		return 0, err
 	}

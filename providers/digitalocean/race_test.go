@@ -25,7 +25,7 @@ func TestRaceWithinApply(t *testing.T) {
 		{"made", http.MethodPost, func(l *lab) error { return l.do.AddRule(l.id, allow("7", "0.0.0.0/0", "::/0")) },
 			"digitalocean: open ports in {id}: duplicate rules are not allowed (HTTP status 422)", []string{"7/tcp"}},
 		{"removed", http.MethodDelete, func(l *lab) error { return l.do.RemoveRule(l.id, allow("5", "0.0.0.0/0", "::/0")) },
-			`digitalocean: close ports in {id}: rule {"protocol":"tcp","ports":"5","action":"allow","sources":{"addresses":["0.0.0.0/0","::/0"]}} not found (HTTP status 422)`,
+			`digitalocean: close ports in {id}: rule {"protocol":"tcp","ports":"<port>","action":"allow","sources":{"addresses":["0.0.0.0/0","::/0"]}} not found (HTTP status 422)`,
 			[]string{"7/tcp"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // unlimited is so many rules that all ports of both protocols, one by one and for
@@ -24,15 +26,22 @@ const unlimited = 2 * 2 * 65535
 // Firewall is the firewall that is not there. It may be used from several
 // goroutines.
 type Firewall struct {
-	mark portsnare.Mark
+	mark   portsnare.Mark
+	former []portsnare.Mark
 
 	mu    sync.Mutex // guards what follows
 	rules []portsnare.Rule
 	last  int // the number of the newest rule
 }
 
-// New returns a firewall that was asked for nothing yet.
-func New(mark portsnare.Mark) *Firewall { return &Firewall{mark: mark} }
+// New returns a firewall that was asked for nothing yet. Rules that bear a former
+// mark could be closed; as the memory ends with the process, there are none.
+func New(mark portsnare.Mark, former ...portsnare.Mark) *Firewall {
+	return &Firewall{mark: mark, former: former}
+}
+
+// CallTimeout returns 0: nothing is on its way anywhere.
+func (f *Firewall) CallTimeout() time.Duration { return 0 }
 
 // Rules returns what was asked for. There are no rules of others. The only error
 // is that of ctx.
@@ -101,12 +110,8 @@ func (f *Firewall) remember(o portsnare.Opening) string {
 // check holds plans to what every other provider demands of them, so that one
 // that is wrong is found here too.
 func (f *Firewall) check(plan portsnare.Plan) error {
-	if err := plan.Check(f.mark); err != nil {
-		return invalid("carry out a plan", err)
+	if err := plan.Check(append([]portsnare.Mark{f.mark}, f.former...)...); err != nil {
+		return failure.New(portsnare.Invalid, "none: carry out a plan", "", failure.Local(err), "")
 	}
 	return nil
-}
-
-func invalid(op string, err error) error {
-	return &portsnare.Error{Kind: portsnare.Invalid, Op: "none: " + op, Err: err}
 }

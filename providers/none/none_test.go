@@ -10,7 +10,7 @@ import (
 	"github.com/portsnare/portsnare/providers/providertest"
 )
 
-const mark = portsnare.Mark("web")
+const mark = portsnare.Mark("tokyo/web")
 
 func TestConformance(t *testing.T) {
 	providertest.Run(t, providertest.Provider{

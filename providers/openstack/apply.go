@@ -3,7 +3,6 @@ package openstack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -11,6 +10,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // Apply carries out a plan in the fewest writes: one for all that opens, and
@@ -80,8 +80,8 @@ func (f *Firewall) closeFirst(ctx context.Context, group *groups.SecGroup, opens
 
 // check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
-	if err := plan.Check(f.mark); err != nil {
-		return invalid("carry out a plan for", f.groupID, err, "")
+	if err := plan.Check(append([]portsnare.Mark{f.mark}, f.former...)...); err != nil {
+		return invalid("carry out a plan for", f.groupID, failure.Local(err), "")
 	}
 	return nil
 }
@@ -118,9 +118,8 @@ func standing(group *groups.SecGroup, closes []portsnare.Rule) ([][]portsnare.Ru
 			continue
 		}
 		if !slices.Contains(is, r) {
-			return nil, &portsnare.Error{Kind: portsnare.Conflict, Op: "openstack: close a rule of", Subject: group.ID,
-				Err: fmt.Errorf("rule %s is %s with the mark %q now, and no longer %s with the mark %q",
-					r.ID, is[0].Opening, is[0].Mark, r.Opening, r.Mark)}
+			return nil, failure.New(portsnare.Conflict, "openstack: close a rule of", group.ID,
+				failure.Ownf("rule %s is no longer what it was when the plan was made", r.ID), "")
 		}
 		found = append(found, is)
 		delete(now, r.ID)

@@ -97,10 +97,11 @@ func family(source portsnare.Source) rules.RuleEtherType {
 func toMark(description string) portsnare.Mark {
 	mark, begins := strings.CutPrefix(description, beforeMark)
 	mark, ends := strings.CutSuffix(mark, afterMark)
-	if !begins || !ends {
+	parsed, err := portsnare.ParseMark(mark)
+	if !begins || !ends || err != nil {
 		return ""
 	}
-	return portsnare.Mark(mark)
+	return parsed
 }
 
 // fromOpenings names the project, without which somebody who may write to every

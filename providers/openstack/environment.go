@@ -9,7 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"sync"
+	"sync/atomic"
 
 	"github.com/gophercloud/gophercloud/v2"
 	sdk "github.com/gophercloud/gophercloud/v2/openstack"
@@ -48,7 +48,7 @@ type login struct {
 	region gophercloud.EndpointOpts
 	tls    *tls.Config
 
-	mu    sync.Mutex
+	turn  chan struct{} // holds what follows, for one at a time
 	ready *gophercloud.ServiceClient
 }
 
@@ -72,7 +72,7 @@ func loginByEnvironment(cloud, region string) (*login, error) {
 		return nil, err
 	}
 	auth.AllowReauth = auth.TokenID == "" // a token that has run out cannot be had anew by itself
-	return &login{auth: auth, region: endpoint, tls: tlsConfig}, nil
+	return &login{auth: auth, region: endpoint, tls: tlsConfig, turn: make(chan struct{}, 1)}, nil
 }
 
 // cloudsFile is what clouds.yaml would say in the place of the variables. JSON
@@ -93,14 +93,19 @@ func cloudsFile(cloud string) ([]byte, error) {
 }
 
 func (l *login) client(ctx context.Context) (*gophercloud.ServiceClient, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return nil, &loginError{ctx.Err()}
+	}
 	if l.ready != nil {
 		return l.ready, nil
 	}
-	// The SDK asks the network service for its version without a context.
-	httpClient := http.Client{Timeout: callTimeout}
-	provider, err := config.NewProviderClient(ctx, l.auth, config.WithHTTPClient(httpClient), config.WithTLSConfig(l.tls))
+	bounded := &boundTransport{next: l.transport()}
+	bounded.login.Store(&ctx)
+	defer bounded.login.Store(nil)
+	provider, err := config.NewProviderClient(ctx, l.auth, config.WithHTTPClient(http.Client{Transport: bounded}))
 	if err != nil {
 		return nil, &loginError{err}
 	}
@@ -110,6 +115,30 @@ func (l *login) client(ctx context.Context) (*gophercloud.ServiceClient, error) 
 	}
 	l.ready = network
 	return network, nil
+}
+
+func (l *login) transport() http.RoundTripper {
+	shared, ok := http.DefaultTransport.(*http.Transport)
+	if l.tls == nil || !ok {
+		return http.DefaultTransport
+	}
+	own := shared.Clone()
+	own.TLSClientConfig = l.tls
+	return own
+}
+
+// boundTransport lets no request of a login outlive it: the SDK asks the network
+// service for its version without a context.
+type boundTransport struct {
+	next  http.RoundTripper
+	login atomic.Pointer[context.Context] // that of the login under way, or nil
+}
+
+func (b *boundTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if ctx := b.login.Load(); ctx != nil {
+		r = r.WithContext(*ctx)
+	}
+	return b.next.RoundTrip(r)
 }
 
 // loginError makes it plain by type that a call did not get as far as Neutron.

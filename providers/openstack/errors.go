@@ -18,6 +18,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // action is one sort of call: in words that a group's id can follow, and by
@@ -76,14 +77,12 @@ func (f *Firewall) explain(ctx context.Context, what action, err error) error {
 	case errors.As(err, &again):
 		what, err = loggingIn, again.ErrReauth
 	}
-	e := &portsnare.Error{Op: "openstack: " + what.phrase, Subject: f.groupID}
+	op := "openstack: " + what.phrase
 	if ctx.Err() != nil {
-		e.Kind, e.Err = portsnare.Transient, context.Cause(ctx)
-		return e
+		return failure.New(portsnare.Transient, op, f.groupID, context.Cause(ctx), "")
 	}
 	v := judge(err, what)
-	e.Kind, e.Err = v.kind, &cause{f.tell(err), err}
-	e.Hint = strings.ReplaceAll(v.hint, "{policy}", what.policy)
+	e := failure.New(v.kind, op, f.groupID, f.tell(err), strings.ReplaceAll(v.hint, "{policy}", what.policy))
 	e.RetryAfter = retryAfter(err)
 	return e
 }
@@ -178,36 +177,27 @@ func retryAfter(err error) time.Duration {
 	return max(until.Sub(sent), 0)
 }
 
-// cause tells an error of the SDK in a few words and still unwraps to it.
-type cause struct {
-	text string
-	err  error
-}
-
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
-
 // tell leaves out what the SDK repeats: method, address, the statuses expected.
-func (f *Firewall) tell(err error) string {
+func (f *Firewall) tell(err error) error {
 	var answer gophercloud.ErrUnexpectedResponseCode
 	var unsent *url.Error
 	switch {
 	case errors.As(err, &answer):
 		said := complaintOf(answer)
 		if said.Message == "" {
-			return fmt.Sprintf("%s (HTTP status %d)", errOddAnswer, answer.Actual)
+			return failure.Own(fmt.Sprintf("%s (HTTP status %d)", errOddAnswer, answer.Actual), err)
 		}
-		return fmt.Sprintf("%s (%s)", strings.TrimRight(said.Message, ". "), cmp.Or(said.Type, http.StatusText(answer.Actual)))
+		return failure.Say(strings.TrimRight(said.Message, ". "), err).Add(" (%s)", cmp.Or(said.Type, http.StatusText(answer.Actual)))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %s", f.timeout)
+		return failure.Own(fmt.Sprintf("no answer within %s", f.timeout), err)
 	case errors.As(err, &unsent):
-		return unsent.Error()
+		return failure.Say(unsent.Error(), err)
 	case passing(err):
-		return errOddAnswer.Error()
+		return failure.Own(errOddAnswer.Error(), err)
 	}
-	return strings.TrimRight(err.Error(), ". ")
+	return failure.Say(strings.TrimRight(err.Error(), ". "), err)
 }
 
 func invalid(op, subject string, err error, hint string) error {
-	return &portsnare.Error{Kind: portsnare.Invalid, Op: "openstack: " + op, Subject: subject, Err: err, Hint: hint}
+	return failure.New(portsnare.Invalid, "openstack: "+op, subject, err, hint)
 }

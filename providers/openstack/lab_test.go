@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	mark   = portsnare.Mark("web")
-	marked = "portsnare: trap of group web, do not edit"
+	mark   = portsnare.Mark("tokyo/web")
+	marked = "portsnare: trap of group tokyo/web, do not edit"
 )
 
 // A lab is a project of its own in a real Neutron with one security group, and

@@ -3,14 +3,15 @@ package openstack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // DefaultRules is how many security group rules a project may have where the
@@ -23,11 +24,12 @@ const callTimeout = 20 * time.Second
 
 // Options says which security group holds the traps, and whose they are.
 type Options struct {
-	Cloud   string         // its name in clouds.yaml, instead of OS_CLOUD
-	Region  string         // where the environment does not say, or says otherwise
-	GroupID string         // a UUID
-	Mark    portsnare.Mark // of the rules that are ours
-	Rules   int            // quota of rules of the project where the cloud does not tell; 0 for DefaultRules
+	Cloud   string           // its name in clouds.yaml, instead of OS_CLOUD
+	Region  string           // where the environment does not say, or says otherwise
+	GroupID string           // a UUID
+	Mark    portsnare.Mark   // of the rules that are ours
+	Former  []portsnare.Mark // that they had before; rules with one can be closed
+	Rules   int              // quota of rules of the project where the cloud does not tell; 0 for DefaultRules
 }
 
 // Firewall is one security group. It may be used from several goroutines, but
@@ -36,6 +38,7 @@ type Firewall struct {
 	connect func(context.Context) (*gophercloud.ServiceClient, error)
 	groupID string
 	mark    portsnare.Mark
+	former  []portsnare.Mark
 	quota   int           // of the project, where the cloud does not tell; or 0
 	timeout time.Duration // of one call
 }
@@ -49,9 +52,9 @@ func Open(o Options) (*Firewall, error) {
 	}
 	login, err := loginByEnvironment(o.Cloud, o.Region)
 	if err != nil {
-		return nil, invalid("read the OpenStack configuration", "", err, hintEnvironment)
+		return nil, invalid("read the OpenStack configuration", "", failure.Local(err), hintEnvironment)
 	}
-	return &Firewall{login.client, o.GroupID, o.Mark, o.Rules, callTimeout}, nil
+	return &Firewall{login.client, o.GroupID, o.Mark, o.Former, o.Rules, callTimeout}, nil
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -62,21 +65,29 @@ func (o Options) check() error {
 	case !uuid.MatchString(o.GroupID):
 		return invalid(op, o.GroupID, errors.New("want an id such as b985643f-3424-4e67-9768-8f8e3e9f0112"),
 			"set the group's `firewall` to the id that `openstack security group list` shows")
-	case o.Mark == "":
-		return invalid(op, o.GroupID, errors.New("an owner mark is needed"), "")
 	case o.Rules < 0:
-		return invalid(op, o.GroupID, fmt.Errorf("a quota of %d rules cannot be", o.Rules), "")
+		return invalid(op, o.GroupID, failure.Ownf("a quota of %d rules cannot be", o.Rules), "")
+	}
+	for _, mark := range append(slices.Clone(o.Former), o.Mark) {
+		if _, err := portsnare.ParseMark(string(mark)); err != nil {
+			return invalid(op, o.GroupID, failure.Local(err), "")
+		}
 	}
 	return nil
 }
 
 // New returns the security group groupID as client, of the network service,
-// sees it. The client must not retry by itself: its RetryFunc and
-// RetryBackoffFunc stay nil.
-func New(client *gophercloud.ServiceClient, groupID string, mark portsnare.Mark) *Firewall {
+// sees it. Rules that bear a former mark can be closed. The client must not retry
+// by itself: its RetryFunc and RetryBackoffFunc stay nil.
+func New(client *gophercloud.ServiceClient, groupID string, mark portsnare.Mark, former ...portsnare.Mark) *Firewall {
 	connect := func(context.Context) (*gophercloud.ServiceClient, error) { return client, nil }
-	return &Firewall{connect, groupID, mark, 0, callTimeout}
+	return &Firewall{connect, groupID, mark, former, 0, callTimeout}
 }
+
+// CallTimeout returns how long a call may take, logging in included, and with it
+// how long after its beginning a write can still be carried out. No call that
+// Neutron has looked at is made twice here.
+func (f *Firewall) CallTimeout() time.Duration { return f.timeout }
 
 // Rules returns every inbound rule of the group. A group that is not in this
 // project and region is [portsnare.NotFound].

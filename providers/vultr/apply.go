@@ -11,6 +11,7 @@ import (
 	"github.com/vultr/govultr/v3"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 // Apply carries out a plan with one write for each opening and for each rule to
@@ -53,12 +54,12 @@ func (f *Firewall) Writes(plan portsnare.Plan) int {
 
 // check is the last gate before a write; see [portsnare.Plan.Check].
 func (f *Firewall) check(plan portsnare.Plan) error {
-	if err := plan.Check(f.mark); err != nil {
-		return invalid("carry out a plan for", f.groupID, err, "")
+	if err := plan.Check(append([]portsnare.Mark{f.mark}, f.former...)...); err != nil {
+		return invalid("carry out a plan for", f.groupID, failure.Local(err), "")
 	}
 	for _, r := range plan.Close {
 		if _, err := strconv.Atoi(r.ID); err != nil {
-			return invalid("carry out a plan for", f.groupID, fmt.Errorf("rule %q (%s) has no number", r.ID, r.Opening), "")
+			return invalid("carry out a plan for", f.groupID, failure.Ownf("rule %q has no number", r.ID), "")
 		}
 	}
 	return nil
@@ -122,8 +123,7 @@ func (f *Firewall) open(ctx context.Context, o portsnare.Opening) (wrote int, er
 	}
 	want := portsnare.Rule{ID: strconv.Itoa(made.ID), Opening: o, Mark: f.mark}
 	if got := toRule(*made); got != want {
-		return 1, invalid(create.op, f.groupID, fmt.Errorf("rule %s was made, for %s with the mark %q, wanted was %s with %q",
-			got.ID, got.Opening, got.Mark, o, f.mark), "look at the rule, and remove it by hand")
+		return 1, invalid(create.op, f.groupID, failure.Ownf("rule %s was made with other ports, sources or notes than were asked for", got.ID), "look at the rule, and remove it by hand")
 	}
 	return 1, nil
 }
@@ -161,8 +161,7 @@ func (f *Firewall) close(ctx context.Context, r portsnare.Rule) error {
 		return err
 	}
 	if now := toRule(*stands); now != r {
-		return &portsnare.Error{Kind: portsnare.Conflict, Op: "vultr: " + remove.op, Subject: f.groupID,
-			Err: fmt.Errorf("rule %s is no longer %s with the mark %q but %s with %q", r.ID, r.Opening, r.Mark, now.Opening, now.Mark)}
+		return f.failure(portsnare.Conflict, remove, failure.Ownf("rule %s is no longer what it was when the plan was made", r.ID), "")
 	}
 	_, err = callNow(ctx, f, remove, func(ctx context.Context) (*struct{}, error) {
 		return &struct{}{}, f.client.FirewallRule.Delete(ctx, f.groupID, number)

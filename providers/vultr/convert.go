@@ -66,11 +66,12 @@ func toSource(r govultr.FirewallRule) portsnare.Source {
 }
 
 func toMark(notes string) portsnare.Mark {
-	name, ok := strings.CutPrefix(notes, notesPrefix)
-	if _, err := portsnare.ParseName(name); !ok || err != nil {
+	text, ok := strings.CutPrefix(notes, notesPrefix)
+	mark, err := portsnare.ParseMark(text)
+	if !ok || err != nil {
 		return ""
 	}
-	return portsnare.Mark(name)
+	return mark
 }
 
 func fromOpening(o portsnare.Opening, mark portsnare.Mark) *govultr.FirewallRuleReq {

@@ -2,17 +2,17 @@ package vultr
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
 )
 
 const (
+	hintSecret   = "set VULTR_API_KEY, or VULTR_API_KEY_FILE to the name of a file that holds it; keys are made at https://my.vultr.com/settings/#settingsapi"
 	hintGroup    = "set the group's `firewall` to the id of a firewall group of this account; `vultr-cli firewall group list` shows them"
 	hintKey      = "is the API key right, and does the API's access control at https://my.vultr.com/settings/#settingsapi admit this machine's address?"
 	hintRight    = "let the user of the API key manage firewalls, at https://my.vultr.com/settings/#settingsusers"
@@ -50,7 +50,7 @@ func call[T any](ctx context.Context, f *Firewall, o operation, do func(context.
 
 // callNow is a call that has waited already.
 func callNow[T any](ctx context.Context, f *Firewall, o operation, do func(context.Context) (*T, error)) (*T, error) {
-	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	limited, cancel := context.WithTimeout(ctx, f.api.Timeout)
 	defer cancel()
 	limited, x := watched(limited)
 	out, err := do(limited)
@@ -62,27 +62,27 @@ func callNow[T any](ctx context.Context, f *Firewall, o operation, do func(conte
 
 // wait waits until n more calls may be made.
 func (f *Firewall) wait(ctx context.Context, o operation, n int) error {
-	for range n {
-		if err := f.pace.Wait(ctx); err != nil {
-			return &portsnare.Error{Kind: portsnare.Transient, Op: "vultr: " + o.op, Subject: f.groupID, Err: err}
-		}
+	if err := f.api.Wait(ctx, n); err != nil {
+		return f.failure(portsnare.Transient, o, err, "")
 	}
 	return nil
 }
 
+func (f *Firewall) failure(kind portsnare.Kind, o operation, err error, hint string) *portsnare.Error {
+	return failure.New(kind, "vultr: "+o.op, f.groupID, err, hint)
+}
+
 // explain turns what became of a call into an error of ours. ctx is the caller's.
 func (f *Firewall) explain(ctx context.Context, o operation, x *exchange, err error) error {
-	e := &portsnare.Error{Op: "vultr: " + o.op, Subject: f.groupID}
 	if ctx.Err() != nil {
-		e.Kind, e.Err = portsnare.Transient, context.Cause(ctx)
-		return e
+		return f.failure(portsnare.Transient, o, context.Cause(ctx), "")
 	}
 	if x.err != nil {
 		err = x.err
 	}
-	e.Kind, e.Hint = judge(o, x)
+	kind, hint := judge(o, x)
+	e := f.failure(kind, o, f.tell(x, &answered{err, x.status}), hint)
 	e.RetryAfter = x.retryAfter
-	e.Err = &cause{f.tell(x), x.status, err}
 	return e
 }
 
@@ -93,7 +93,7 @@ func (f *Firewall) explain(ctx context.Context, o operation, x *exchange, err er
 func judge(o operation, x *exchange) (portsnare.Kind, string) {
 	switch {
 	case x.err != nil:
-		return judgeNetwork(x.err)
+		return failure.Network(x.err, hintEndpoint, hintProxy)
 	case x.status == http.StatusTooManyRequests:
 		return portsnare.RateLimited, hintRate
 	case x.status == http.StatusUnauthorized:
@@ -112,48 +112,35 @@ func judge(o operation, x *exchange) (portsnare.Kind, string) {
 	return portsnare.Invalid, ""
 }
 
-func judgeNetwork(err error) (portsnare.Kind, string) {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return portsnare.NotFound, hintEndpoint
-	case errors.As(err, &cert):
-		return portsnare.Invalid, hintProxy
-	}
-	return portsnare.Transient, ""
-}
-
-func (f *Firewall) tell(x *exchange) string {
+func (f *Firewall) tell(x *exchange, err error) error {
 	switch {
 	case errors.Is(x.err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %s", f.timeout)
+		return failure.Own(fmt.Sprintf("no answer within %s", f.api.Timeout), err)
 	case x.err != nil:
-		return x.err.Error()
+		return failure.Say(x.err.Error(), err)
 	case x.message == "":
-		return fmt.Sprintf("the answer is no reply of Vultr's API (HTTP status %d)", x.status)
+		return failure.Own(fmt.Sprintf("the answer is no reply of Vultr's API (HTTP status %d)", x.status), err)
 	}
-	return fmt.Sprintf("%s (HTTP status %d)", strings.TrimRight(x.message, ". "), x.status)
+	return failure.Say(strings.TrimRight(x.message, ". "), err).Add(" (HTTP status %d)", x.status)
 }
 
-// cause tells a failed call in a few words.
-type cause struct {
-	text   string
-	status int // of the answer, 0 if there is none
-	err    error
+// answered is an error of a call and the status of its answer.
+type answered struct {
+	err    error // may be nil
+	status int   // 0 if there is no answer
 }
 
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
+func (a *answered) Error() string { return fmt.Sprint(a.err) }
+func (a *answered) Unwrap() error { return a.err }
 
 // statusOf returns the HTTP status that an error of ours stems from, or 0.
 func statusOf(err error) int {
-	if c, ok := errors.AsType[*cause](err); ok {
-		return c.status
+	if a, ok := errors.AsType[*answered](err); ok {
+		return a.status
 	}
 	return 0
 }
 
 func invalid(op, subject string, err error, hint string) error {
-	return &portsnare.Error{Kind: portsnare.Invalid, Op: "vultr: " + op, Subject: subject, Err: err, Hint: hint}
+	return failure.New(portsnare.Invalid, "vultr: "+op, subject, err, hint)
 }

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	mark  = portsnare.Mark("web")
-	notes = "portsnare:web"
+	mark  = portsnare.Mark("tokyo/web")
+	notes = "portsnare:tokyo/web"
 	specs = "vultr-firewalls.openapi.yaml"
 )
 

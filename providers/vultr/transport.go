@@ -28,26 +28,11 @@ func watched(ctx context.Context) (context.Context, *exchange) {
 	return context.WithValue(ctx, exchangeKey{}, x), x
 }
 
-// transport signs requests and tells of answers.
-type transport struct {
-	apiKey string
-	next   http.RoundTripper
-}
-
-func newTransport(o Options) http.RoundTripper {
-	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
-	}
-	return transport{o.APIKey, o.Transport}
-}
-
-// noRedirect lets the key go nowhere else.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// transport tells of answers.
+type transport struct{ next http.RoundTripper }
 
 // RoundTrip sends a request, once.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+t.apiKey)
 	answer, err := t.next.RoundTrip(r)
 	if err == nil {
 		err = mend(answer)

@@ -4,25 +4,23 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"os"
 	"regexp"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/vultr/govultr/v3"
 	"golang.org/x/time/rate"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/providers/failure"
+	"github.com/portsnare/portsnare/providers/rest"
 )
 
 // DefaultEndpoint is where Vultr's own API is.
 const DefaultEndpoint = "https://api.vultr.com"
 
-const (
-	callTimeout = 20 * time.Second
-	pageSize    = 500 // the most that a list returns at once
-)
+// pageSize is how many rules a list returns at once, at most.
+const pageSize = 500
 
 // ourPace is that of all firewalls of this process together, as Vultr counts by
 // the address that requests come from: at most 30 a second, of all programs
@@ -35,6 +33,7 @@ var ourPace = rate.NewLimiter(20, 5)
 type Options struct {
 	GroupID   string            // of the firewall group, a UUID
 	Mark      portsnare.Mark    // of the rules that are ours
+	Former    []portsnare.Mark  // that they had before; rules with one can be closed
 	APIKey    string            // a secret
 	Endpoint  string            // of the API, where it is not DefaultEndpoint
 	Transport http.RoundTripper // http.DefaultTransport if nil
@@ -45,11 +44,17 @@ type Options struct {
 // writes of one group are better made one after the other.
 type Firewall struct {
 	client  *govultr.Client
+	api     *rest.Client
 	groupID string
 	mark    portsnare.Mark
-	pace    *rate.Limiter
-	timeout time.Duration // of one call
+	former  []portsnare.Mark
 	page    int
+}
+
+var cloud = rest.Cloud{
+	Name: "vultr", Endpoint: DefaultEndpoint, EndpointVariable: "VULTR_API_ENDPOINT",
+	Token: "API key", TokenVariables: []string{"VULTR_API_KEY"},
+	Letters: regexp.MustCompile(`^[A-Za-z0-9_-]+$`), HintToken: hintSecret, Pace: ourPace,
 }
 
 // Open is [New] with the key and the endpoint of the environment where o has
@@ -57,36 +62,12 @@ type Firewall struct {
 // environment that cannot be is [portsnare.Invalid], one without a key is
 // [portsnare.Denied].
 func Open(o Options) (*Firewall, error) {
-	if o.Endpoint == "" {
-		o.Endpoint = os.Getenv("VULTR_API_ENDPOINT")
+	found, err := cloud.Environment(o.rest())
+	if err != nil {
+		return nil, err
 	}
-	if o.APIKey == "" {
-		key, err := keyOfEnvironment()
-		if err != nil {
-			return nil, err
-		}
-		o.APIKey = key
-	}
+	o.APIKey, o.Endpoint = found.Token, found.Endpoint
 	return New(o)
-}
-
-func keyOfEnvironment() (string, error) {
-	const op, hint = "find the API key", "set VULTR_API_KEY, or VULTR_API_KEY_FILE to the name of a file that holds it; keys are made at https://my.vultr.com/settings/#settingsapi"
-	key, file := os.Getenv("VULTR_API_KEY"), os.Getenv("VULTR_API_KEY_FILE")
-	switch {
-	case key != "" && file != "":
-		return "", invalid(op, "", errors.New("both VULTR_API_KEY and VULTR_API_KEY_FILE are set"), "unset one of the two")
-	case file != "":
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", invalid(op, "", err, "set VULTR_API_KEY_FILE to the name of a file that holds the key")
-		}
-		key = strings.TrimSpace(string(text))
-	}
-	if key == "" {
-		return "", &portsnare.Error{Kind: portsnare.Denied, Op: "vultr: " + op, Err: errors.New("none is given"), Hint: hint}
-	}
-	return key, nil
 }
 
 // New returns a firewall group. It sends nothing yet: what is wrong with the key
@@ -96,56 +77,38 @@ func New(o Options) (*Firewall, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	endpoint, err := parseEndpoint(o.Endpoint)
+	api, err := cloud.NewClient(o.rest())
 	if err != nil {
 		return nil, err
 	}
-	if o.Pace == nil {
-		o.Pace = ourPace
-	}
-	client := govultr.NewClient(&http.Client{Transport: newTransport(o), CheckRedirect: noRedirect})
-	client.BaseURL = endpoint
+	api.HTTP.Transport = transport{api.HTTP.Transport}
+	client := govultr.NewClient(api.HTTP)
+	client.BaseURL = api.Endpoint
 	client.SetRetryLimit(0)
-	return &Firewall{client, o.GroupID, o.Mark, o.Pace, callTimeout, pageSize}, nil
+	return &Firewall{client, api, o.GroupID, o.Mark, o.Former, pageSize}, nil
+}
+
+func (o Options) rest() rest.Options {
+	return rest.Options{Token: o.APIKey, Endpoint: o.Endpoint, Transport: o.Transport, Pace: o.Pace}
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (o Options) check() error {
-	_, nameErr := portsnare.ParseName(string(o.Mark)) // as toMark demands of it
-	switch {
-	case !uuid.MatchString(o.GroupID):
+	if !uuid.MatchString(o.GroupID) {
 		return invalid("open firewall group", o.GroupID, errors.New("want an id such as cb676a46-66fd-4dfb-b839-443f2e6c0b60"), hintGroup)
-	case nameErr != nil:
-		return invalid("use the owner mark of", o.GroupID, nameErr, "")
-	case strings.Trim(o.APIKey, letters) != "" || o.APIKey == "":
-		return invalid("use the API key", "", errors.New("want letters and digits, and nothing else"),
-			"look at VULTR_API_KEY, or at the file that VULTR_API_KEY_FILE names")
+	}
+	for _, mark := range append(slices.Clone(o.Former), o.Mark) {
+		if _, err := portsnare.ParseMark(string(mark)); err != nil {
+			return invalid("open firewall group", o.GroupID, failure.Local(err), "")
+		}
 	}
 	return nil
 }
 
-// letters are those of an API key.
-const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-// parseEndpoint takes an address with or without the /v2 that each path of the
-// API begins with.
-func parseEndpoint(text string) (*url.URL, error) {
-	if text == "" {
-		text = DefaultEndpoint
-	}
-	u, err := url.Parse(text)
-	if err == nil {
-		path := strings.TrimSuffix(u.Path, "/")
-		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || path != "" && path != "/v2" || u.User != nil || u.RawQuery != "" {
-			err = errors.New("want an address such as " + DefaultEndpoint)
-		}
-	}
-	if err != nil {
-		return nil, invalid("use the endpoint", text, err, "correct VULTR_API_ENDPOINT, or unset it")
-	}
-	return u, nil
-}
+// CallTimeout returns how long a call may take, and with it how long after its
+// beginning a write can still be carried out. No call is made twice here.
+func (f *Firewall) CallTimeout() time.Duration { return f.api.Timeout }
 
 // Rules returns every rule of the group. A group that does not exist is
 // [portsnare.NotFound].

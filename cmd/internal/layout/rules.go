@@ -34,7 +34,7 @@ func folders(s *source) {
 var parts = []string{"rotator/placement"}
 
 // shared are packages that all others of their area may import.
-var shared = []string{"hostagent/host", "hostagent/kernel", "hostagent/localports"}
+var shared = []string{"providers/failure", "providers/rest", "hostagent/host", "hostagent/kernel", "hostagent/localports"}
 
 // suites are packages that only tests import, and free as those are.
 var suites = []string{"hostagent/kerneltest"}
