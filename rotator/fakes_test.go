@@ -26,7 +26,7 @@ type world struct {
 	rules []portsnare.Rule
 	armed map[string]portsnare.Order // what each host has in its kernel
 	disk  map[string][]byte
-	saves uint64 // the revision of what was put last
+	saves uint64          // the revision of what was put last
 	dead  map[string]bool // hosts that do not answer
 
 	limits portsnare.Limits
