@@ -83,6 +83,15 @@ func (t Traps) Minus(ports PortSet) Traps {
 	}
 }
 
+// Only returns those of t that are among the ports given.
+func (t Traps) Only(ports PortSet) Traps {
+	return Traps{
+		Neighbours: t.Neighbours.Intersect(ports),
+		Bait:       t.Bait.Intersect(ports),
+		Secret:     t.Secret.Intersect(ports),
+	}
+}
+
 // TrapSet is the traps of one group at one moment. It is a secret: whoever
 // knows it can walk around it, or have others banned.
 type TrapSet struct {
