@@ -8,7 +8,11 @@ const (
 	msgFailed     = "rotation failed, the group keeps its generation"
 	msgProceeding = "going on without a host"
 	msgHeld       = "an old opening stays: nothing else admits a protected port in it"
-	msgTaken      = "some traps can no longer be traps, drawing anew"
+	msgGivenUp    = "the pending rotation can no longer be carried out, drawing anew"
+	msgRenew      = "the trap set has to be replaced, drawing anew"
+	msgUnsettled  = "the firewall changed behind the grace time, beginning again"
+	msgRebuilt    = "the stored state of the group is damaged; it is rebuilt from the firewall and the reports of the hosts"
+	msgUnsaved    = "cannot save why an attempt failed"
 	msgDrift      = "the firewall was changed by others, repaired"
 
 	keyGroup      = "group"
@@ -20,5 +24,5 @@ const (
 	keyHint       = "hint"
 	keyAgainIn    = "again_in"
 	keyRule       = "rule"
-	keyPorts      = "ports"
+	keyReason     = "reason"
 )

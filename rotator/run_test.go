@@ -48,24 +48,26 @@ func TestRunByCron(t *testing.T) {
 	})
 }
 
-func TestRunRefusesABadCronLine(t *testing.T) {
+func TestNewRefusesABadCronLine(t *testing.T) {
 	w := newWorld(t)
 	group := testGroup()
 	group.Schedule = Schedule{Cron: "often"}
-	if err := w.controller(group).Run(t.Context()); !errors.Is(err, portsnare.Invalid) {
-		t.Errorf("Run = %v, want invalid", err)
+	if _, err := New(w.config(group)); !errors.Is(err, portsnare.Invalid) {
+		t.Errorf("New = %v, want invalid", err)
 	}
 }
 
 func TestRunKeepsTryingAndRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.dead["web-1"] = true
+		w.leave("web-1")
 		began := time.Now()
 		removed := false
 		w.fail = func(string) error { // as time goes by, between two calls
 			since := time.Since(began)
-			w.dead["web-1"] = since < 3*time.Minute
+			if since >= 3*time.Minute && w.hosts["web-1"].away {
+				w.comeBack("web-1")
+			}
 			if since > 8*time.Minute && !removed {
 				w.remove(w.rules[len(w.rules)-1])
 				removed = true
@@ -104,7 +106,10 @@ func TestCatchUp(t *testing.T) {
 func TestMetricNames(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := NewMetrics(reg)
-	m.rotated("web", 1, time.Second)
+	m.rotated("web", time.Second)
+	m.begin("web")
+	m.holds("web", 1, time.Unix(1, 0), false)
+	m.strayed("web", []Stray{{Mark: "osaka/web", Openings: 1}})
 	m.failed("web")
 	m.repaired("web")
 	m.wrote("web", portsnare.Done{Writes: 2})
@@ -115,7 +120,7 @@ func TestMetricNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(reg); err != nil || n != 10 {
+	if n, err := testutil.GatherAndCount(reg); err != nil || n != 12 {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }

@@ -55,9 +55,13 @@ func (a *checkAnswer) goOnline(ctx context.Context, cfg config.Config, names []s
 	if err != nil {
 		return err
 	}
+	owner, err := ownerOf(configuredOwner(cfg), machineIDFile, cfg.State)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, g := range groups {
-		found := examine(ctx, g)
+		found := examine(ctx, owner, g)
 		a.Online = append(a.Online, found)
 		if n := found.problems(); n > 0 {
 			a.OK = false

@@ -70,6 +70,9 @@ func (c *controller) status(context.Context, struct{}) (statusAnswer, error) {
 	for _, name := range c.names {
 		answer.Groups = append(answer.Groups, c.rotators[name].Status())
 	}
+	for _, retired := range c.retired {
+		answer.Groups = append(answer.Groups, retired.Status())
+	}
 	for _, problem := range c.hub.Problems() {
 		answer.Problems = append(answer.Problems, problemAnswer{problem.Error(), portsnare.HintOf(problem)})
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/config"
@@ -13,22 +14,66 @@ import (
 	"github.com/portsnare/portsnare/rotator"
 )
 
-// openFirewall returns the provider's hold on the group's firewall. It asks
-// nobody yet.
-func openFirewall(ctx context.Context, g config.Group) (rotator.Firewall, error) {
-	p, id, mark := g.Provider, g.Firewall, groupOf(g).Mark()
+// openFirewall returns the provider's hold on a firewall, for rules that bear mark
+// or have borne one of former. It asks nobody yet.
+func openFirewall(ctx context.Context, p config.Provider, id string, mark portsnare.Mark, former ...portsnare.Mark) (rotator.Firewall, error) {
 	switch p.Kind {
 	case config.AWS:
-		return aws.Open(ctx, aws.Options{Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules})
+		return aws.Open(ctx, aws.Options{Region: p.Region, GroupID: id, Mark: mark, Former: former, Rules: p.Rules})
 	case config.DigitalOcean:
-		return digitalocean.Open(digitalocean.Options{FirewallID: id, Mark: mark, Replace: p.Replace})
+		return digitalocean.Open(digitalocean.Options{FirewallID: id, Mark: mark, Former: former, Replace: p.Replace})
 	case config.Vultr:
-		return vultr.Open(vultr.Options{GroupID: id, Mark: mark})
+		return vultr.Open(vultr.Options{GroupID: id, Mark: mark, Former: former})
 	case config.OpenStack:
-		return openstack.Open(openstack.Options{Cloud: p.Cloud, Region: p.Region, GroupID: id, Mark: mark, Rules: p.Rules})
+		return openstack.Open(openstack.Options{Cloud: p.Cloud, Region: p.Region, GroupID: id, Mark: mark, Former: former, Rules: p.Rules})
 	case config.None:
 		return none.New(mark), nil
 	}
 	// The configuration refuses other kinds.
 	return nil, &portsnare.Error{Kind: portsnare.Invalid, Op: "open provider of kind", Subject: p.Kind}
+}
+
+// openPlace returns the hold on a firewall that the configuration need no longer
+// name. Where its provider is gone as well, every call of it fails and says so.
+func openPlace(ctx context.Context, cfg config.Config, where rotator.Where, mark portsnare.Mark, former ...portsnare.Mark) rotator.Firewall {
+	firewall, err := rotator.Firewall(nil), error(&portsnare.Error{
+		Kind: portsnare.Invalid, Op: "open firewall", Subject: where.Firewall,
+		Err: errors.New("the configuration has no provider " + where.Provider + " of kind " + where.Kind),
+	})
+	if p, found := providerAt(cfg, where); found {
+		firewall, err = openFirewall(ctx, p, where.Firewall, mark, former...)
+	}
+	if err != nil {
+		return unreachable{err}
+	}
+	return firewall
+}
+
+// providerAt returns the provider of that name and kind, or else one of that kind
+// and region.
+func providerAt(cfg config.Config, where rotator.Where) (config.Provider, bool) {
+	for _, named := range []bool{true, false} {
+		for _, p := range cfg.Providers {
+			if p.Kind == where.Kind && (named && p.Name == where.Provider || !named && p.Region == where.Region) {
+				return p, true
+			}
+		}
+	}
+	return config.Provider{}, false
+}
+
+// unreachable is a firewall that cannot be opened.
+type unreachable struct{ err error }
+
+// Rules returns why.
+func (u unreachable) Rules(context.Context) ([]portsnare.Rule, error) { return nil, u.err }
+
+// Limits returns why.
+func (u unreachable) Limits(context.Context) (portsnare.Limits, error) {
+	return portsnare.Limits{}, u.err
+}
+
+// Apply returns why.
+func (u unreachable) Apply(context.Context, portsnare.Plan) (portsnare.Done, error) {
+	return portsnare.Done{}, u.err
 }

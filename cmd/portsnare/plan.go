@@ -35,12 +35,17 @@ changes, as there always are.`,
 			return err
 		}
 		var answer planAnswer
+		owner, err := ownerOf(configuredOwner(cfg), machineIDFile, cfg.State)
+		if err != nil {
+			return err
+		}
 		for _, g := range groups {
-			firewall, err := openFirewall(c.Context(), g)
+			group := groupOf(owner, g)
+			firewall, err := openFirewall(c.Context(), g.Provider, g.Firewall, group.Mark(), group.FirstMark())
 			if err != nil {
 				return err
 			}
-			preview, err := rotator.NewPreview(c.Context(), groupOf(g), firewall, placement.SecureRand())
+			preview, err := rotator.NewPreview(c.Context(), group, firewall, placement.SecureRand())
 			if err != nil {
 				return err
 			}
