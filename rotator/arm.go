@@ -22,6 +22,12 @@ func (r *Rotator) arm(ctx context.Context, s *state, traps portsnare.Traps) erro
 		return err
 	}
 	err = r.await(ctx, set)
+	if err != nil && ctx.Err() == nil {
+		// Another controller may have told the hosts something else meanwhile.
+		if fenced := fence(ctx, r.store, r.key, s); fenced != nil {
+			return fenced
+		}
+	}
 	if err != nil && r.group.OnMissing == Proceed && ctx.Err() == nil {
 		r.log.Warn(msgProceeding, keyError, err)
 		return nil

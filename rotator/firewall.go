@@ -83,7 +83,7 @@ func (r *Rotator) settle(ctx context.Context, want portsnare.Wanted) error {
 		if err != nil {
 			return err
 		}
-		ours := slices.Concat(now.ours, now.elsewhere)
+		ours := now.all()
 		sortRules(ours)
 		if !portsnare.Diff(now.rules, want).Empty() || !r.left(now) || reads > 0 && !slices.Equal(ours, before) {
 			return errUnsettled
@@ -95,9 +95,8 @@ func (r *Rotator) settle(ctx context.Context, want portsnare.Wanted) error {
 
 // left reports whether all that can be closed in other firewalls is.
 func (r *Rotator) left(now standing) bool {
-	for _, f := range r.elsewhere() {
-		want := portsnare.Wanted{Mark: f.Mark, Protected: f.Protected.Union(r.group.Protected)}
-		if rules, _ := portsnare.Ours(now.elsewhere, f.Mark); !portsnare.Diff(rules, want).Empty() {
+	for _, e := range now.elsewhere {
+		if !portsnare.Diff(e.rules, r.nothing(e.Former)).Empty() {
 			return false
 		}
 	}

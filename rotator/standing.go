@@ -20,12 +20,27 @@ type standing struct {
 	rules     []portsnare.Rule // of the group's firewall
 	ours      []portsnare.Rule // of those: with the group's mark or a former one
 	foreign   []portsnare.Rule // all others
-	elsewhere []portsnare.Rule // ours in other firewalls
+	elsewhere []remains        // in other firewalls
+}
+
+// remains are the rules of ours in a firewall that the group has left.
+type remains struct {
+	Former
+	rules []portsnare.Rule
 }
 
 // open returns every port that is open anywhere under a mark of ours.
 func (s standing) open() portsnare.PortSet {
-	return portsnare.OpenPorts(s.ours).Union(portsnare.OpenPorts(s.elsewhere))
+	return portsnare.OpenPorts(s.all())
+}
+
+// all returns every rule of ours.
+func (s standing) all() []portsnare.Rule {
+	all := slices.Clone(s.ours)
+	for _, e := range s.elsewhere {
+		all = append(all, e.rules...)
+	}
+	return all
 }
 
 // under returns what is open in the group's firewall under one of marks.
@@ -34,9 +49,14 @@ func (s standing) under(marks ...portsnare.Mark) portsnare.PortSet {
 	return portsnare.OpenPorts(rules)
 }
 
-// holds reports whether anything of ours is left in p.
+// holds reports whether anything of ours is left in p, which is here or elsewhere.
 func (s standing) holds(p Place) bool {
-	left, _ := portsnare.Ours(slices.Concat(s.ours, s.elsewhere), p.Mark)
+	left, _ := portsnare.Ours(s.ours, p.Mark)
+	for _, e := range s.elsewhere {
+		if e.Same(p.Where) {
+			left, _ = portsnare.Ours(e.rules, p.Mark)
+		}
+	}
 	return len(left) > 0
 }
 
@@ -54,7 +74,7 @@ func (r *Rotator) standing(ctx context.Context) (standing, error) {
 			return s, r.cannotLeave(f, err)
 		}
 		left, _ := portsnare.Ours(rules, f.Mark)
-		s.elsewhere = append(s.elsewhere, left...)
+		s.elsewhere = append(s.elsewhere, remains{f, left})
 	}
 	return s, nil
 }
@@ -83,12 +103,16 @@ func (r *Rotator) elsewhere() []Former {
 // leave closes what is open in other firewalls. The hosts have it armed.
 func (r *Rotator) leave(ctx context.Context, s *state) error {
 	for _, f := range r.elsewhere() {
-		want := portsnare.Wanted{Mark: f.Mark, Protected: f.Protected.Union(r.group.Protected)}
-		if err := r.verify(ctx, s, f.Firewall, want); err != nil {
+		if err := r.verify(ctx, s, f.Firewall, r.nothing(f)); err != nil {
 			return r.cannotLeave(f, err)
 		}
 	}
 	return nil
+}
+
+// nothing is what is wanted in a firewall that the group has left.
+func (r *Rotator) nothing(f Former) portsnare.Wanted {
+	return portsnare.Wanted{Mark: f.Mark, Protected: f.Protected.Union(r.group.Protected)}
 }
 
 func (r *Rotator) cannotLeave(f Former, err error) error {
