@@ -77,7 +77,7 @@ func check(c Config) error {
 			Hint: "correct the group's `rotate`"}
 	}
 	for _, f := range append([]Former{{Firewall: c.Firewall}}, c.Former...) {
-		if t, ok := f.Firewall.(callTimer); ok && c.Group.Grace <= t.CallTimeout() {
+		if t, ok := f.Firewall.(callTimer); ok && t.CallTimeout() > 0 && c.Group.Grace <= t.CallTimeout() {
 			return &portsnare.Error{Kind: portsnare.Invalid, Op: "use", Subject: "group " + c.Group.Name,
 				Err:  fmt.Errorf("a call to its firewall may live for %s, and the grace time of %s is not longer", t.CallTimeout(), c.Group.Grace),
 				Hint: fmt.Sprintf("set the group's `grace` to more than %s", t.CallTimeout())}

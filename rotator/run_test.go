@@ -2,7 +2,6 @@ package rotator
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,15 +47,6 @@ func TestRunByCron(t *testing.T) {
 	})
 }
 
-func TestNewRefusesABadCronLine(t *testing.T) {
-	w := newWorld(t)
-	group := testGroup()
-	group.Schedule = Schedule{Cron: "often"}
-	if _, err := New(w.config(group)); !errors.Is(err, portsnare.Invalid) {
-		t.Errorf("New = %v, want invalid", err)
-	}
-}
-
 func TestRunKeepsTryingAndRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -79,28 +69,6 @@ func TestRunKeepsTryingAndRepairs(t *testing.T) {
 			t.Errorf("generation %d, want 1; removed %v", got, removed)
 		}
 	})
-}
-
-func TestCatchUp(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		away time.Duration
-		want portsnare.Generation
-	}{{"soon back", 5 * time.Minute, 1}, {"overdue", time.Hour, 2}} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				if err := w.controller(testGroup()).Rotate(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(tt.away)
-				runFor(t, w.controller(testGroup()), time.Minute)
-				if got := settled(t, w).Current.Generation; got != tt.want {
-					t.Errorf("generation %d, want %d", got, tt.want)
-				}
-			})
-		})
-	}
 }
 
 func TestMetricNames(t *testing.T) {
