@@ -119,7 +119,7 @@ func (r *Rotator) learn(ctx context.Context, s *state, err error) error {
 
 // finish makes the pending trap set the current one.
 func (r *Rotator) finish(ctx context.Context, s *state, took time.Duration) error {
-	repaired := s.Pending.To.Generation == s.Current.Generation
+	repaired := s.Pending.repairs(s)
 	s.Current, s.Pending, s.Failure = s.Pending.To, nil, nil
 	if !repaired {
 		s.RotatedAt, s.NextAt = time.Now(), time.Time{}

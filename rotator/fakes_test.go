@@ -66,10 +66,11 @@ type cloud struct {
 
 // machine is one host with an agent.
 type machine struct {
-	sent   portsnare.Order // that stands for it
-	armed  portsnare.Order // what its kernel has
-	away   bool
-	seenAt time.Time // when it went away
+	sent    portsnare.Order // that stands for it
+	armed   portsnare.Order // what its kernel has
+	away    bool
+	unknown bool      // to the link, which has lost its reports
+	seenAt  time.Time // when it went away
 	// excused are ports that others opened, or that it has lost by others' doing,
 	// since it last armed an order. No controller can have armed them in time.
 	excused portsnare.PortSet
@@ -316,7 +317,7 @@ func (w *world) Send(_ context.Context, orders ...portsnare.Order) error {
 // Await implements fleet.Link.
 func (w *world) Await(ctx context.Context, order portsnare.Order) error {
 	host := order.Host
-	if w.hosts[host].away {
+	if w.hosts[host].away || w.hosts[host].unknown {
 		<-ctx.Done()
 		return &portsnare.Error{Kind: portsnare.Transient, Op: "wait for", Subject: host, Err: ctx.Err(), Hint: "look on " + host}
 	}
@@ -339,7 +340,7 @@ func (w *world) Report(host string) (portsnare.Report, bool) {
 	if h.says != nil {
 		h.says(&report)
 	}
-	return report, !at.IsZero() && h.sent.Host != ""
+	return report, !at.IsZero() && h.sent.Host != "" && !h.unknown
 }
 
 // Get implements Store.

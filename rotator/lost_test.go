@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,57 @@ func TestStoreIsOlderThanTheWorld(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The link has lost the hosts with everything else. They report again only when they
+// are enrolled anew, long after the first rotation was begun, and still no generation
+// is smaller than what they know.
+func TestHostsReportLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := rotated(t, w, testGroup())
+		for range 3 {
+			if err := r.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.lose()
+		for _, host := range testGroup().Hosts {
+			w.hosts[host].unknown, w.hosts[host].away = true, true
+		}
+		r = w.controller(testGroup())
+		if err := turn(t, r); err == nil {
+			t.Fatal("rotated without hosts")
+		}
+		for _, host := range testGroup().Hosts {
+			w.hosts[host].unknown, w.hosts[host].away = false, false // its order is yet to come
+		}
+		if err := turn(t, r); err != nil {
+			t.Fatal(err)
+		}
+		if s := settled(t, w); s.Current.Generation != 5 {
+			t.Errorf("generation %d, want 5", s.Current.Generation)
+		}
+	})
+}
+
+// A damaged list of firewalls is told, and made anew.
+func TestDamagedListOfPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := rotated(t, w, testGroup())
+		want := placesOf(t, w)
+		text := w.disk[placesKey]
+		text[bytes.Index(text, []byte("sg-1"))] ^= 1
+		var log bytes.Buffer
+		r.log = slog.New(slog.NewTextHandler(&log, nil))
+		if err := r.Repair(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := placesOf(t, w); !slices.Equal(got, want) || !strings.Contains(log.String(), msgListRebuilt) {
+			t.Errorf("places %q, want %q; log %s", got, want, &log)
+		}
+	})
 }
 
 // Damage is told.

@@ -50,6 +50,9 @@ const placesKey = "places"
 // are no longer configured included.
 func Places(ctx context.Context, store Store) ([]Place, error) {
 	places, _, err := loadPlaces(ctx, store)
+	if errors.Is(err, errDamaged) {
+		return nil, nil // the first rotator says so, and replaces it
+	}
 	return places, err
 }
 
@@ -83,35 +86,51 @@ func abandoned(places []Place, groups []Group) []Place {
 	})
 }
 
+// list is how places are stored. A damaged one counts as lost: what it named is
+// still to be seen in the firewalls, as strays.
+type list struct {
+	Places []Place `json:"places"`
+}
+
 func loadPlaces(ctx context.Context, store Store) (places []Place, revision uint64, err error) {
 	text, revision, err := store.Get(ctx, placesKey)
 	if errors.Is(err, portsnare.NotFound) {
 		return nil, 0, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, &places)
-	}
 	if err != nil {
 		return nil, 0, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "load", Subject: "the list of firewalls", Err: err}
 	}
-	return places, revision, nil
+	var l list
+	if err := json.Unmarshal(text, &l); err != nil || !unsealed(text) {
+		return nil, revision, errDamaged
+	}
+	return l.Places, revision, nil
+}
+
+// errDamaged says that the stored list of places cannot be trusted.
+var errDamaged = &portsnare.Error{
+	Kind: portsnare.Invalid, Op: "load", Subject: "the list of firewalls", Err: errors.New("it is damaged"),
+	Hint: "if a group was renamed, moved or removed lately, look for openings with its mark in its former firewall",
 }
 
 // changePlaces has do change the list of places. Groups share the list, so another
 // may have changed it meanwhile: then do gets the newer one.
-func changePlaces(ctx context.Context, store Store, do func([]Place) []Place) error {
+func (r *Rotator) changePlaces(ctx context.Context, do func([]Place) []Place) error {
 	_, err := retry(ctx, func() (struct{}, error) {
-		places, revision, err := loadPlaces(ctx, store)
+		places, revision, err := loadPlaces(ctx, r.store)
+		damaged := errors.Is(err, errDamaged)
+		if damaged {
+			r.log.Warn(msgListRebuilt, keyHint, errDamaged.Hint)
+		} else if err != nil {
+			return struct{}{}, err
+		}
+		before, err := json.Marshal(list{places})
 		if err != nil {
 			return struct{}{}, err
 		}
-		before, err := json.Marshal(places)
-		if err != nil {
-			return struct{}{}, err
-		}
-		after, err := json.Marshal(do(places))
-		if err == nil && string(after) != string(before) {
-			_, err = store.Put(ctx, placesKey, after, revision)
+		after, err := json.Marshal(list{do(places)})
+		if err == nil && (damaged || string(after) != string(before)) {
+			_, err = r.store.Put(ctx, placesKey, sealed(after), revision)
 		}
 		return struct{}{}, err
 	})
@@ -124,7 +143,7 @@ func (r *Rotator) remember(ctx context.Context) error {
 	if !r.group.CloudFirewall || r.group.Retired {
 		return nil
 	}
-	return changePlaces(ctx, r.store, func(places []Place) []Place {
+	return r.changePlaces(ctx, func(places []Place) []Place {
 		here := r.group.Place()
 		i := slices.IndexFunc(places, here.is)
 		if i < 0 {
@@ -149,7 +168,7 @@ func (r *Rotator) forget(ctx context.Context) error {
 			return err
 		}
 	}
-	return changePlaces(ctx, r.store, func(places []Place) []Place {
+	return r.changePlaces(ctx, func(places []Place) []Place {
 		here := r.group.Place()
 		places = slices.DeleteFunc(places, func(p Place) bool {
 			gone := slices.ContainsFunc(r.former, func(f Former) bool { return f.is(p) }) || r.group.Retired && p.is(here)

@@ -166,6 +166,23 @@ func TestGroupIsRetired(t *testing.T) {
 	}
 }
 
+// Hosts that are gone for good keep nothing open.
+func TestRetiredGroupWithoutHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		rotated(t, w, testGroup())
+		w.leave("web-1")
+		w.leave("web-2")
+		group := testGroup()
+		group.Retired, group.OnMissing = true, Proceed
+		converge(t, w, group)
+		converge(t, w, group)
+		if !w.open().Empty() || len(placesOf(t, w)) > 0 {
+			t.Errorf("%d ports open, places %q", w.open().Len(), placesOf(t, w))
+		}
+	})
+}
+
 // The place is stored before the first opening.
 func TestPlaceIsRememberedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

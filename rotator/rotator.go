@@ -166,6 +166,9 @@ func (r *Rotator) rotate(ctx context.Context, s *state, now standing, limits por
 		r.log.Warn(msgGivenUp, keyReason, reason)
 		return r.renew(ctx, s, now, limits)
 	}
+	if newest := r.newest(s); newest > s.Pending.To.Generation && !s.Pending.repairs(s) {
+		s.Pending.To.Generation = newest + 1 // a host has reported meanwhile that knew more than the store
+	}
 	if s.Pending.At == "" || !r.passable(s, now, limits) {
 		r.plan(s, now, limits)
 	}

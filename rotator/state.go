@@ -46,6 +46,9 @@ type rotation struct {
 	Refused bool   `json:"refused,omitempty"` // the cloud has no room for it
 }
 
+// repairs reports whether the rotation leads back to the present trap set.
+func (p *rotation) repairs(s *state) bool { return p.To.Generation == s.Current.Generation }
+
 // failure is why a rotation or repair failed.
 type failure struct {
 	Text string    `json:"text"`

@@ -160,7 +160,8 @@ func groupOf(owner string, g config.Group) rotator.Group {
 }
 
 // Settings of a group that is no longer configured, while it is withdrawn. The
-// grace time is longer than any cloud's call can live.
+// grace time is longer than any cloud's call can live. Closing waits for no host:
+// some may be gone for good.
 const (
 	retiredGrace  = time.Minute
 	retiredReport = 30 * time.Second
@@ -172,7 +173,7 @@ func retiredGroup(p rotator.Place) rotator.Group {
 	return rotator.Group{
 		Owner: p.Mark.Owner(), Name: p.Group, Hosts: p.Hosts, Protected: p.Protected, Public: p.Public,
 		Sources: portsnare.AnySource(), Policy: portsnare.DefaultPolicy(),
-		Grace: retiredGrace, ReportTimeout: retiredReport, OnMissing: rotator.Hold, Repair: retiredRepair,
+		Grace: retiredGrace, ReportTimeout: retiredReport, OnMissing: rotator.Proceed, Repair: retiredRepair,
 		CloudFirewall: true, Where: p.Where, Retired: true,
 	}
 }
