@@ -52,10 +52,11 @@ func (r *Rotator) cover(ctx context.Context, s *state, now standing) error {
 	set := r.covering(s, now, s.traps())
 	var hosts []string
 	for _, host := range r.group.Hosts {
-		if report, ok := r.fleet.Report(host); ok {
+		report, ok := r.fleet.Report(host)
+		if ok {
 			r.metrics.reported(report)
 		}
-		if !r.fleet.Carries(host, set) {
+		if (ok || !r.isLost(s, now)) && !r.fleet.Carries(host, set) {
 			hosts = append(hosts, host)
 		}
 	}
@@ -67,6 +68,32 @@ func (r *Rotator) cover(ctx context.Context, s *state, now standing) error {
 		return err
 	}
 	return r.send(ctx, hosts, set)
+}
+
+// isLost reports whether the store knows of no trap set although some of ours is
+// open, so that only the hosts can tell its generation.
+func (r *Rotator) isLost(s *state, now standing) bool {
+	return s.generation() == 0 && !r.armable(now).Empty()
+}
+
+// introduced demands that each host has reported since the store was lost: an order
+// with a smaller generation than its own would make it forget that one.
+func (r *Rotator) introduced(ctx context.Context, s *state, now standing) error {
+	if !r.isLost(s, now) || r.group.OnMissing == Proceed {
+		return nil
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel() // ask what is known, wait for nothing
+	var missing []error
+	for _, host := range r.group.Hosts {
+		if _, ok := r.fleet.Report(host); !ok {
+			missing = append(missing, r.fleet.Await(ended, host, s.Current))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return &portsnare.Error{Kind: portsnare.Transient, Op: "learn the generation of", Subject: "group " + r.group.Name, Err: err}
+	}
+	return nil
 }
 
 func (r *Rotator) send(ctx context.Context, hosts []string, set portsnare.TrapSet) error {

@@ -75,14 +75,16 @@ func TestHostsReportLate(t *testing.T) {
 		}
 		w.lose()
 		for _, host := range testGroup().Hosts {
-			w.hosts[host].unknown, w.hosts[host].away = true, true
+			w.hosts[host].unknown = true
+			w.leave(host)
 		}
 		r = w.controller(testGroup())
 		if err := turn(t, r); err == nil {
 			t.Fatal("rotated without hosts")
 		}
 		for _, host := range testGroup().Hosts {
-			w.hosts[host].unknown, w.hosts[host].away = false, false // its order is yet to come
+			w.hosts[host].unknown = false
+			w.comeBack(host) // which arms the newest order
 		}
 		if err := turn(t, r); err != nil {
 			t.Fatal(err)

@@ -177,6 +177,9 @@ func (r *Rotator) rotate(ctx context.Context, s *state, now standing, limits por
 
 // renew draws a trap set and moves the group to it.
 func (r *Rotator) renew(ctx context.Context, s *state, now standing, limits portsnare.Limits) error {
+	if err := r.introduced(ctx, s, now); err != nil {
+		return err
+	}
 	if err := r.draw(s, now, limits); err != nil {
 		return err
 	}
