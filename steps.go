@@ -12,15 +12,17 @@ const (
 	StepClose  StepKind = "close"  // remove openings from it
 	StepSwap   StepKind = "swap"   // turn old openings into new ones, in place
 	StepVerify StepKind = "verify" // read the firewall again: is it so?
-	StepGrace  StepKind = "grace"  // wait until packets on their way have arrived
+	StepGrace  StepKind = "grace"  // wait until packets and calls on their way have arrived
+	StepSettle StepKind = "settle" // read it twice: is it so, and do both reads agree? If not, begin again
 )
 
 // Step is one step of a rotation. Each names the state to be reached and not
 // the change to be made, so a step that was cut short is simply done again.
 type Step struct {
+	ID     string // names the step within its rotation, whatever steps are added later
 	Kind   StepKind
 	Traps  Traps       // arm: what every host watches afterwards
-	Ranges []PortRange // open, close, swap, verify: what the cloud admits afterwards
+	Ranges []PortRange // open, close, swap, verify, settle: what the cloud admits afterwards
 }
 
 // Way is the order in which a rotation changes the cloud firewall.
@@ -50,28 +52,78 @@ func ChooseWay(from, to TrapSet, budget int, limits Limits) Way {
 	return CloseFirst
 }
 
-// Steps returns how a group gets from one trap set to the next. On every way a
-// trap is armed on the hosts before the cloud opens it, and disarmed only after
-// the cloud closed it and a grace time passed; no protected port appears in any
-// step.
-func Steps(from, to TrapSet, way Way) []Step {
-	before, after := from.Ports().Ranges(), to.Ports().Ranges()
-	steps := []Step{{Kind: StepArm, Traps: from.Traps.Union(to.Traps)}}
-	switch way {
-	case InPlace:
-		steps = append(steps, cloudSteps(StepSwap, after)...)
-	case CloseFirst:
-		steps = append(steps, cloudSteps(StepClose, intersect(before, after))...)
-		steps = append(steps, cloudSteps(StepOpen, after)...)
-	default:
-		steps = append(steps, cloudSteps(StepOpen, union(before, after))...)
-		steps = append(steps, cloudSteps(StepClose, after)...)
-	}
-	return append(steps, Step{Kind: StepGrace}, Step{Kind: StepArm, Traps: to.Traps})
+// Standing is what is known of a group before it moves to another trap set.
+type Standing struct {
+	Current TrapSet // the set of the last rotation that was completed
+	// Doubtful are traps of a rotation that was given up: some of them may be
+	// open, and calls that open others may still be on their way.
+	Doubtful Traps
+	Open     PortSet // what the cloud admits under our marks, read just now
 }
 
-func cloudSteps(kind StepKind, ranges []PortRange) []Step {
-	return []Step{{Kind: kind, Ranges: ranges}, {Kind: StepVerify, Ranges: ranges}}
+// Move is how a group gets from where it stands to another trap set.
+type Move struct {
+	From TrapSet `json:"from"` // the traps of the present set that are open
+	To   TrapSet `json:"to"`
+	// Stale are all other traps that are open or that a call on its way may open.
+	// They are armed throughout, and closed before anything is opened.
+	Stale Traps `json:"stale"`
+	Way   Way   `json:"way"`
+}
+
+// MoveTo returns the best move to a trap set, in a firewall with these limits
+// where budget ranges may be open at once. A port that is open under our marks
+// and in no set that is known counts as bait: nobody is banned for a trap that
+// was not drawn.
+func (s Standing) MoveTo(to TrapSet, budget int, limits Limits) Move {
+	from := TrapSet{Generation: s.Current.Generation, Traps: s.Current.Only(s.Open)}
+	known := s.Current.Traps.Union(s.Doubtful)
+	unknown := Traps{Bait: s.Open.Minus(known.Ports()).Minus(to.Ports())}
+	stale := known.Union(unknown).Minus(from.Ports()).Minus(to.Ports())
+	return Move{From: from, To: to, Stale: stale, Way: ChooseWay(from, to, budget, limits)}
+}
+
+// Traps returns every trap that may be open while the group moves.
+func (m Move) Traps() Traps { return m.From.Traps.Union(m.To.Traps).Union(m.Stale) }
+
+// Steps returns the steps of a move. On every way a trap is armed on the hosts
+// before the cloud opens it. It is disarmed only after the cloud closed it, a
+// grace time passed that is longer than any call to the cloud can be on its way,
+// and the cloud was read again. No protected port appears in any step.
+func (m Move) Steps() []Step {
+	before, after := m.From.Ports().Ranges(), m.To.Ports().Ranges()
+	steps := []Step{{ID: "arm", Kind: StepArm, Traps: m.Traps()}}
+	add := func(id string, kind StepKind, ranges []PortRange) {
+		steps = append(steps, Step{ID: id, Kind: kind, Ranges: ranges},
+			Step{ID: "verify-" + id, Kind: StepVerify, Ranges: ranges})
+	}
+	if !m.Stale.Ports().Empty() {
+		add("tidy", StepClose, before)
+	}
+	switch m.Way {
+	case InPlace:
+		add("swap", StepSwap, after)
+	case CloseFirst:
+		add("close", StepClose, intersect(before, after))
+		add("open", StepOpen, after)
+	default:
+		add("open", StepOpen, union(before, after))
+		add("close", StepClose, after)
+	}
+	return append(steps,
+		Step{ID: "grace", Kind: StepGrace},
+		Step{ID: "settle", Kind: StepSettle, Ranges: after},
+		Step{ID: "disarm", Kind: StepArm, Traps: m.To.Traps})
+}
+
+// Steps returns the steps from one trap set, all of which is open, to the next.
+func Steps(from, to TrapSet, way Way) []Step { return Move{From: from, To: to, Way: way}.Steps() }
+
+// StepIndex returns where in steps the step named id is, or 0 where none is: every
+// step may be done again, so whoever does not know where he was begins at the
+// first.
+func StepIndex(steps []Step, id string) int {
+	return max(0, slices.IndexFunc(steps, func(s Step) bool { return s.ID == id }))
 }
 
 // union and intersect treat ranges as openings, alike only if both ends are:

@@ -21,16 +21,16 @@ func TestSteps(t *testing.T) {
 			"arm 10-24/tcp,30/tcp",
 			"open 10-19/tcp 15-24/tcp 30/tcp", "verify 10-19/tcp 15-24/tcp 30/tcp",
 			"close 15-24/tcp 30/tcp", "verify 15-24/tcp 30/tcp",
-			"grace", "arm 15-24/tcp,30/tcp"}},
+			"grace", "settle 15-24/tcp 30/tcp", "arm 15-24/tcp,30/tcp"}},
 		{InPlace, []string{
 			"arm 10-24/tcp,30/tcp",
 			"swap 15-24/tcp 30/tcp", "verify 15-24/tcp 30/tcp",
-			"grace", "arm 15-24/tcp,30/tcp"}},
+			"grace", "settle 15-24/tcp 30/tcp", "arm 15-24/tcp,30/tcp"}},
 		{CloseFirst, []string{
 			"arm 10-24/tcp,30/tcp",
 			"close 30/tcp", "verify 30/tcp",
 			"open 15-24/tcp 30/tcp", "verify 15-24/tcp 30/tcp",
-			"grace", "arm 15-24/tcp,30/tcp"}},
+			"grace", "settle 15-24/tcp 30/tcp", "arm 15-24/tcp,30/tcp"}},
 	} {
 		var got []string
 		for _, s := range Steps(from, to, tt.way) {

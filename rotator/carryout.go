@@ -8,137 +8,143 @@ import (
 	"github.com/portsnare/portsnare"
 )
 
-// carryOut does what is left of the pending rotation. The state is saved before
-// every step; each step names the state to be reached, so the one that was cut
-// short is simply done again.
+// maxBeginnings is how often one attempt begins a rotation from its first step
+// because the cloud was not as it should be behind the grace time.
+const maxBeginnings = 3
+
+// errUnsettled says that the cloud is not as it was when the grace time began.
+var errUnsettled = errors.New("the firewall changes while it is read")
+
+// carryOut does what is left of the pending rotation.
 func (r *Rotator) carryOut(ctx context.Context, s *state) error {
 	began := time.Now()
-	steps := portsnare.Steps(s.Current, s.Pending.To, s.Pending.Way)
-	if s.Pending.Step > 0 {
+	for beginning := 1; ; beginning++ {
+		err := r.walk(ctx, s)
+		if err == nil {
+			return r.finish(ctx, s, time.Since(began))
+		}
+		if !errors.Is(err, errUnsettled) {
+			return err
+		}
+		if beginning == maxBeginnings {
+			return &portsnare.Error{Kind: portsnare.Transient, Op: "verify", Subject: "group " + r.group.Name, Err: err,
+				Hint: "somebody else changes this firewall again and again: find out who"}
+		}
+		r.log.Warn(msgUnsettled, keyGeneration, s.Pending.To.Generation)
+		if err := r.again(ctx, s); err != nil {
+			return err
+		}
+	}
+}
+
+// again plans the way once more from what the firewall holds by now.
+func (r *Rotator) again(ctx context.Context, s *state) error {
+	now, err := r.standing(ctx)
+	if err != nil {
+		return err
+	}
+	limits, err := r.limits(ctx)
+	if err == nil {
+		r.plan(s, now, limits)
+	}
+	return err
+}
+
+// walk does the steps of the pending rotation from the one that may have been
+// begun. The state is saved before every step; each step names the state to be
+// reached, so the one that was cut short is simply done again.
+func (r *Rotator) walk(ctx context.Context, s *state) error {
+	steps := s.Pending.Steps()
+	at := portsnare.StepIndex(steps, s.Pending.At)
+	if at > 0 {
 		// The hosts may have lost what they were told while nobody watched.
-		if err := r.arm(ctx, s, steps[0].Traps); err != nil {
-			return r.failed(err)
+		if err := r.enter(ctx, s, steps[0]); err != nil {
+			return err
 		}
 	}
-	for s.Pending.Step < len(steps) {
-		step := steps[s.Pending.Step]
-		if err := saveState(ctx, r.store, r.group.Name, s); err != nil {
-			return r.failed(err)
+	for i, step := range steps[at:] {
+		s.Pending.At = step.ID
+		if err := r.save(ctx, s); err != nil {
+			return err
 		}
-		r.log.Info(msgStep, keyGeneration, s.Pending.To.Generation, keyStep, step.Kind, keyIndex, s.Pending.Step)
-		if err := r.do(ctx, s, step); err != nil {
-			return r.failed(err)
+		r.log.Info(msgStep, keyGeneration, s.Pending.To.Generation, keyStep, step.Kind, keyIndex, at+i)
+		if err := r.do(ctx, s, step, at+i == 0); err != nil {
+			return err
 		}
-		s.Pending.Step++
 	}
-	s.Current, s.Pending, s.RotatedAt = s.Pending.To, nil, time.Now()
-	if err := saveState(ctx, r.store, r.group.Name, s); err != nil {
-		return r.failed(err)
-	}
-	r.log.Info(msgRotated, keyGeneration, s.Current.Generation, keyTook, time.Since(began))
-	r.metrics.rotated(r.group.Name, s.Current.Generation, time.Since(began))
 	return nil
 }
 
-func (r *Rotator) failed(err error) error {
-	r.metrics.failed(r.group.Name)
-	return err
+// enter arms the hosts, and then closes what was left open in other firewalls.
+func (r *Rotator) enter(ctx context.Context, s *state, step portsnare.Step) error {
+	if err := r.save(ctx, s); err != nil {
+		return err
+	}
+	if err := r.arm(ctx, s, step.Traps); err != nil {
+		return err
+	}
+	return r.leave(ctx, s)
 }
 
-func (r *Rotator) do(ctx context.Context, s *state, step portsnare.Step) error {
+func (r *Rotator) do(ctx context.Context, s *state, step portsnare.Step, first bool) error {
+	want := r.wanted(step.Ranges)
 	switch step.Kind {
 	case portsnare.StepArm:
+		if first {
+			return r.enter(ctx, s, step)
+		}
 		return r.arm(ctx, s, step.Traps)
-	case portsnare.StepVerify:
-		return r.verify(ctx, r.group.wanted(step.Ranges))
 	case portsnare.StepGrace:
 		return sleep(ctx, r.group.Grace)
+	case portsnare.StepSettle:
+		return r.settle(ctx, want)
+	case portsnare.StepVerify:
+		return r.learn(ctx, s, r.verify(ctx, s, r.firewall, want))
 	}
-	_, err := r.apply(ctx, r.group.wanted(step.Ranges)) // open, close, swap
-	return err
+	_, err := r.apply(ctx, s, r.firewall, want) // open, close, swap
+	return r.learn(ctx, s, err)
 }
 
-// arm sends every host its order and waits for every report.
-func (r *Rotator) arm(ctx context.Context, s *state, traps portsnare.Traps) error {
-	generation := s.Current.Generation
-	if s.Pending != nil {
-		generation = s.Pending.To.Generation
+// learn notes a refusal for want of room, and returns err.
+func (r *Rotator) learn(ctx context.Context, s *state, err error) error {
+	if !errors.Is(err, portsnare.LimitExceeded) {
+		return err
 	}
-	orders := make([]portsnare.Order, 0, len(r.group.Hosts))
-	for _, host := range r.group.Hosts {
-		order := r.group.order(host, generation, traps)
-		if err := r.fleet.Send(ctx, order); err != nil {
-			return err
-		}
-		orders = append(orders, order)
-	}
-	err := r.await(ctx, orders)
-	if err != nil && r.group.OnMissing == Proceed && ctx.Err() == nil {
-		r.log.Warn(msgProceeding, keyError, err)
-		return nil
+	if now, readErr := r.standing(ctx); readErr == nil {
+		r.refused(s, now)
+		return errors.Join(err, r.save(ctx, s))
 	}
 	return err
 }
 
-// await waits for all hosts under one deadline and tells of every one missing.
-func (r *Rotator) await(ctx context.Context, orders []portsnare.Order) error {
-	ctx, cancel := context.WithTimeout(ctx, r.group.ReportTimeout)
-	defer cancel()
-	var missing []error
-	for _, order := range orders {
-		if err := r.fleet.Await(ctx, order); err != nil {
-			missing = append(missing, err)
-		}
+// finish makes the pending trap set the current one.
+func (r *Rotator) finish(ctx context.Context, s *state, took time.Duration) error {
+	repaired := s.Pending.repairs(s)
+	s.Current, s.Pending, s.Failure = s.Pending.To, nil, nil
+	if !repaired {
+		s.RotatedAt, s.NextAt = time.Now(), time.Time{}
+		r.due(s, s.RotatedAt)
 	}
-	if len(missing) == 0 {
-		return nil
+	if err := r.save(ctx, s); err != nil {
+		return err
 	}
-	return &portsnare.Error{
-		Kind: portsnare.Transient, Op: "arm", Subject: "group " + r.group.Name, Err: errors.Join(missing...),
-		Hint: "look at the agent on that host; or set `on_missing: proceed` for the group",
+	if repaired {
+		r.log.Warn(msgDrift)
+		r.metrics.repaired(r.group.Name)
+	} else {
+		r.log.Info(msgRotated, keyGeneration, s.Current.Generation, keyTook, took)
+		r.metrics.rotated(r.group.Name, took)
 	}
+	return r.forget(ctx)
 }
 
-// apply brings the firewall to what is wanted. It reports whether anything had
-// to be changed.
-func (r *Rotator) apply(ctx context.Context, want portsnare.Wanted) (changed bool, err error) {
-	return retry(ctx, func() (bool, error) { return r.applyOnce(ctx, want) })
-}
-
-func (r *Rotator) applyOnce(ctx context.Context, want portsnare.Wanted) (changed bool, err error) {
-	rules, err := r.firewall.Rules(ctx)
-	if err != nil {
-		return false, err
+// save saves the state, and shows it.
+func (r *Rotator) save(ctx context.Context, s *state) error {
+	if err := saveState(ctx, r.store, r.key, s); err != nil {
+		return err
 	}
-	plan := portsnare.Diff(rules, want)
-	for _, held := range plan.Held {
-		r.log.Warn(msgHeld, keyRule, held.ID)
-	}
-	if plan.Empty() {
-		return false, nil
-	}
-	done, err := r.firewall.Apply(ctx, plan)
-	r.metrics.wrote(r.group.Name, done)
-	return true, err
-}
-
-// verify reads the firewall again until it holds what is wanted. A cloud may
-// show a change late, and somebody may have interfered: both are mended by
-// applying once more.
-func (r *Rotator) verify(ctx context.Context, want portsnare.Wanted) error {
-	_, err := retry(ctx, func() (bool, error) {
-		changed, err := r.applyOnce(ctx, want)
-		if err == nil && changed {
-			err = &portsnare.Error{Kind: portsnare.Transient, Op: "verify", Subject: "group " + r.group.Name,
-				Err: errors.New("the firewall did not hold what was asked of it")}
-		}
-		return changed, err
-	})
-	return err
-}
-
-func (r *Rotator) rules(ctx context.Context) ([]portsnare.Rule, error) {
-	return retry(ctx, func() ([]portsnare.Rule, error) { return r.firewall.Rules(ctx) })
+	r.show(*s)
+	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -2,7 +2,7 @@ package rotator
 
 import (
 	"context"
-	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portsnare/portsnare"
@@ -22,15 +22,25 @@ type Firewall interface {
 	Apply(ctx context.Context, plan portsnare.Plan) (portsnare.Done, error)
 }
 
-// Fleet carries orders to hosts and reports back.
+// callTimer is a firewall that knows how long a call of its can be on its way.
+type callTimer interface {
+	CallTimeout() time.Duration
+}
+
+// Fleet arms hosts and hears them.
 type Fleet interface {
-	// Send stores the order for its host, durably, and delivers it when the
-	// host is there.
-	Send(ctx context.Context, order portsnare.Order) error
-	// Await returns when the order's host reports that it has armed its traps, or
-	// with an error that says what is known of the host.
-	Await(ctx context.Context, order portsnare.Order) error
-	// Report returns the newest report of the host.
+	// Arm sends each of the hosts an order to watch the traps of set, all at once.
+	// The orders are stored, durably, when it returns.
+	Arm(ctx context.Context, hosts []string, set portsnare.TrapSet) error
+	// Await returns when the host reports that it watches set, or with an error
+	// that says what is known of the host.
+	Await(ctx context.Context, host string, set portsnare.TrapSet) error
+	// Watches and Carries report whether the newest report of the host says that
+	// it watches set, and that it has its whole order with set.
+	Watches(host string, set portsnare.TrapSet) bool
+	Carries(host string, set portsnare.TrapSet) bool
+	// Report returns the newest report of the host. Its At is when the controller
+	// heard it, by the controller's clock.
 	Report(host string) (portsnare.Report, bool)
 }
 
@@ -54,22 +64,15 @@ const (
 	Proceed OnMissing = "proceed" // go on without the host
 )
 
-// Schedule says when a group rotates: after a random time from Min to Max, or
-// at the times of a cron line where Cron is not empty.
-type Schedule struct {
-	Min, Max time.Duration
-	Cron     string // five fields, local time
-}
-
 // Group is what the operator wants of one firewall and the hosts behind it.
 type Group struct {
+	Owner         string // the installation of the controller, a name
 	Name          string
 	Hosts         []string
 	Protected     portsnare.PortSet // public ports included
 	Public        portsnare.PortSet
 	Avoid         portsnare.PortSet
 	Sources       []portsnare.Source // whom the traps are opened to
-	Allow         []netip.Prefix
 	Traps         placement.Wish
 	Policy        portsnare.Policy
 	Schedule      Schedule
@@ -78,41 +81,20 @@ type Group struct {
 	OnMissing     OnMissing
 	Repair        time.Duration // how often the firewall is compared with what it should hold
 	CloudFirewall bool          // false where only the hosts filter
+	// Where is the firewall. Retired: the group is no longer configured, so
+	// everything that it has opened is closed, and then its hosts are disarmed.
+	Where   Where
+	Retired bool
 }
 
 // Mark returns the owner mark of the group's rules.
-func (g Group) Mark() portsnare.Mark { return portsnare.Mark(g.Name) }
+func (g Group) Mark() portsnare.Mark { return portsnare.NewMark(g.Owner, g.Name) }
 
-// order returns what host must program. Protected ports are never traps,
-// whatever the trap set says.
-func (g Group) order(host string, generation portsnare.Generation, traps portsnare.Traps) portsnare.Order {
-	return sealed(portsnare.Order{
-		Host:          host,
-		Group:         g.Name,
-		Generation:    generation,
-		Traps:         traps.Minus(g.Protected),
-		Protected:     g.Protected,
-		Public:        g.Public,
-		Policy:        g.Policy,
-		CloudFirewall: g.CloudFirewall,
-		Allow:         g.Allow,
-	})
-}
+// FirstMark returns the mark that the first version gave the group's rules.
+func (g Group) FirstMark() portsnare.Mark { return portsnare.Mark(g.Name) }
 
-// sealed gives an order its serials. They follow from the content, so that a
-// controller that was restarted knows its own orders again, and that of the whole
-// is the digest that agents of the first version report.
-func sealed(o portsnare.Order) portsnare.Order {
-	o.Serial = o.Digest()
-	o.TrapsSerial = portsnare.Order{Host: o.Host, Generation: o.Generation, Traps: o.Traps}.Digest()
-	return o
-}
-
-// wanted returns what the firewall shall hold of ours.
-func (g Group) wanted(ranges []portsnare.PortRange) portsnare.Wanted {
-	return portsnare.Wanted{
-		Mark:      g.Mark(),
-		Openings:  portsnare.OpeningsOf(ranges, g.Sources...),
-		Protected: g.Protected,
-	}
+// Place returns the place where the group opens its traps.
+func (g Group) Place() Place {
+	return Place{Where: g.Where, Mark: g.Mark(), Group: g.Name,
+		Hosts: slices.Sorted(slices.Values(g.Hosts)), Protected: g.Protected, Public: g.Public}
 }

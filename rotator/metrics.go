@@ -19,6 +19,8 @@ type Metrics struct {
 	writes      *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	lastSuccess *prometheus.GaugeVec
+	failing     *prometheus.GaugeVec
+	stray       *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
 	bans        *prometheus.CounterVec
 	full        *prometheus.GaugeVec
@@ -35,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		generation: make.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "portsnare_generation", Help: "Generation of the group's trap set."}, group),
 		rotations: counter("portsnare_rotations_total", "Rotations completed.", "group"),
-		failures:  counter("portsnare_rotation_failures_total", "Attempts at a rotation that failed; each is tried again.", "group"),
+		failures:  counter("portsnare_rotation_failures_total", "Rotations and repairs that failed, for whatever reason; each is tried again.", "group"),
 		repairs:   counter("portsnare_drift_repairs_total", "Times a firewall had been changed by others and was repaired.", "group"),
 		writes:    counter("portsnare_firewall_writes_total", "API calls that changed a firewall.", "group"),
 		duration: make.NewHistogramVec(prometheus.HistogramOpts{
@@ -43,6 +45,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.5, 2, 10)}, group),
 		lastSuccess: make.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "portsnare_last_success_timestamp_seconds", Help: "When the group last completed a rotation."}, group),
+		failing: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "portsnare_failing", Help: "1 if the last rotation or repair of the group failed, else 0."}, group),
+		stray: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "portsnare_stray_openings",
+			Help: "Openings in the group's firewall with a mark of Portsnare that is not the group's, by mark; those of the rarest marks together under the empty one."},
+			[]string{"group", "mark"}),
 		hits: counter("portsnare_hits_total", "Hits on traps that hosts reported, by class of trap.", "host", "class"),
 		bans: counter("portsnare_bans_total", "Bans that hosts reported.", "host"),
 		full: make.NewGaugeVec(prometheus.GaugeOpts{
@@ -61,14 +69,42 @@ func (m *Metrics) reported(r portsnare.Report) {
 	m.full.WithLabelValues(r.Host).Set(float64(len(r.Full)))
 }
 
-func (m *Metrics) rotated(group string, generation portsnare.Generation, took time.Duration) {
-	m.rotations.WithLabelValues(group).Inc()
-	m.generation.WithLabelValues(group).Set(float64(generation))
-	m.duration.WithLabelValues(group).Observe(took.Seconds())
-	m.lastSuccess.WithLabelValues(group).SetToCurrentTime()
+// begin shows a group before anything has happened to it.
+func (m *Metrics) begin(group string) {
+	for _, counter := range []*prometheus.CounterVec{m.rotations, m.failures, m.repairs, m.writes} {
+		counter.WithLabelValues(group)
+	}
 }
 
-func (m *Metrics) failed(group string) { m.failures.WithLabelValues(group).Inc() }
+// holds shows what is stored of a group.
+func (m *Metrics) holds(group string, generation portsnare.Generation, rotated time.Time, failing bool) {
+	m.generation.WithLabelValues(group).Set(float64(generation))
+	if !rotated.IsZero() {
+		m.lastSuccess.WithLabelValues(group).Set(float64(rotated.UnixMilli()) / 1000)
+	}
+	value := 0.0
+	if failing {
+		value = 1
+	}
+	m.failing.WithLabelValues(group).Set(value)
+}
+
+func (m *Metrics) rotated(group string, took time.Duration) {
+	m.rotations.WithLabelValues(group).Inc()
+	m.duration.WithLabelValues(group).Observe(took.Seconds())
+}
+
+func (m *Metrics) failed(group string) {
+	m.failures.WithLabelValues(group).Inc()
+	m.failing.WithLabelValues(group).Set(1)
+}
+
+func (m *Metrics) strayed(group string, strays []Stray) {
+	m.stray.DeletePartialMatch(prometheus.Labels{"group": group})
+	for _, s := range strays {
+		m.stray.WithLabelValues(group, string(s.Mark)).Set(float64(s.Openings))
+	}
+}
 
 func (m *Metrics) repaired(group string) { m.repairs.WithLabelValues(group).Inc() }
 

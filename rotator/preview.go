@@ -34,22 +34,25 @@ type Preview struct {
 // would do. What is ours there counts as the present trap set.
 func NewPreview(ctx context.Context, group Group, firewall Firewall, rng *rand.Rand) (Preview, error) {
 	r := &Rotator{group: group, firewall: firewall, fleet: noFleet{}, rng: rng}
-	rules, limits, err := r.read(ctx)
+	now, err := r.standing(ctx)
 	if err != nil {
 		return Preview{}, err
 	}
-	ours, _ := portsnare.Ours(rules, group.Mark())
-	s := state{Current: portsnare.TrapSet{Traps: portsnare.Traps{Secret: portsnare.OpenPorts(ours)}}}
-	if err := r.begin(ctx, &s); err != nil {
+	limits, err := r.limits(ctx)
+	if err != nil {
 		return Preview{}, err
 	}
-	strikes, terrain := group.Policy.Strikes, r.terrain(&s, rules, limits)
+	s := state{Current: portsnare.TrapSet{Traps: portsnare.Traps{Secret: now.under(group.Mark()).Minus(group.Protected)}}}
+	if err := r.draw(&s, now, limits); err != nil {
+		return Preview{}, err
+	}
+	strikes, terrain := group.Policy.Strikes, r.terrain(&s, now, limits)
 	spec, err := group.Traps.On(terrain, strikes)
 	if err != nil {
 		return Preview{}, err
 	}
 	to, way := s.Pending.To, s.Pending.Way
-	plan := portsnare.Diff(rules, group.wanted(to.Ports().Ranges()))
+	plan := portsnare.Diff(now.rules, r.wanted(to.Ports().Ranges()))
 	return Preview{
 		Group:  group.Name,
 		Plan:   plan,
@@ -58,7 +61,7 @@ func NewPreview(ctx context.Context, group Group, firewall Firewall, rng *rand.R
 		Budget: terrain.Budget,
 		Traps:  to.Ports().Len(),
 		Writes: writes(firewall, plan, way),
-		Rules:  limits.Used(After(rules, plan, limits, group.Mark())),
+		Rules:  limits.Used(After(now.rules, plan, limits, group.Mark())),
 		Limit:  limits.Rules,
 
 		Outlook:  spec.Outlook(terrain, strikes),

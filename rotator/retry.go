@@ -41,8 +41,12 @@ func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 }
 
 // passes reports whether the same call may go well later. A conflict counts as
-// such: the call begins by reading what now stands there.
+// such: the call begins by reading what now stands there. One over the state does
+// not, since the state is not read again.
 func passes(err error) bool {
+	if errors.As(err, new(stale)) {
+		return false
+	}
 	return portsnare.Retryable(err) || errors.Is(err, portsnare.Conflict)
 }
 

@@ -2,13 +2,11 @@ package rotator
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/portsnare/portsnare"
-	"github.com/portsnare/portsnare/rotator/placement"
 )
 
 // settled demands that the group is at rest: the firewall and every host hold
@@ -16,7 +14,7 @@ import (
 func settled(t *testing.T, w *world) state {
 	t.Helper()
 	w.dieAt, w.fail = 0, nil
-	s, err := loadState(t.Context(), w, "web")
+	s, err := loadState(t.Context(), w, stateKey("web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +24,8 @@ func settled(t *testing.T, w *world) state {
 	if got := w.open(); !got.Equal(s.Current.Ports()) {
 		t.Fatalf("open   %s\ntraps  %s", got, s.Current.Ports())
 	}
-	for host, order := range w.armed {
-		if got := order.Traps.Ports(); !got.Equal(s.Current.Ports()) {
+	for _, host := range testGroup().Hosts {
+		if got := w.hosts[host].armed.Traps.Ports(); !got.Equal(s.Current.Ports()) && !w.hosts[host].away {
 			t.Fatalf("%s has armed %s\ntraps %s", host, got, s.Current.Ports())
 		}
 	}
@@ -65,55 +63,6 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestKilledAtEveryCall kills the controller at each of the calls that it makes
-// during its first two rotations, before and after the call took effect, and
-// demands that a new controller brings the group to rest. The world checks the
-// invariants at every change in between.
-func TestKilledAtEveryCall(t *testing.T) {
-	for name, limits := range map[string]portsnare.Limits{
-		"open first":  {Rules: 200, PerFamily: true},
-		"in place":    {Rules: 14, PerFamily: true, InPlace: true},
-		"close first": {Rules: 14, PerFamily: true},
-	} {
-		for _, late := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s late=%v", name, late), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { killEverywhere(t, limits, late) })
-			})
-		}
-	}
-}
-
-func killEverywhere(t *testing.T, limits portsnare.Limits, late bool) {
-	group := testGroup()
-	group.Traps.Spec = placement.Spec{Neighbours: 4, Radius: 8, Bait: 2, Openings: 5, Ports: 40}
-	kills := 0
-	for at := 1; ; at++ {
-		w := newWorld(t)
-		w.limits, w.dieAt, w.late = limits, at, late
-		twice := func() error {
-			r := w.controller(group)
-			return errors.Join(r.Rotate(t.Context()), r.Rotate(t.Context()))
-		}
-		died, err := attempt(twice)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !died {
-			break // at lies behind the last call: every one has been tried
-		}
-		kills++
-		w.dieAt = 0
-		if err := w.controller(group).catchUp(t.Context()); err != nil {
-			t.Fatalf("after death at call %d: %v", at, err)
-		}
-		settled(t, w)
-	}
-	if kills < 40 {
-		t.Errorf("only %d calls to be killed at: the test does not see the rotation", kills)
-	}
-	t.Logf("killed at %d calls", kills)
-}
-
 func TestHostMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -122,7 +71,7 @@ func TestHostMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := w.open()
-		w.dead["web-2"] = true
+		w.leave("web-2")
 		err := r.Rotate(t.Context())
 		if !errors.Is(err, portsnare.Transient) || portsnare.HintOf(err) == "" {
 			t.Fatalf("Rotate = %v, want a transient error with a hint", err)
@@ -133,7 +82,7 @@ func TestHostMissing(t *testing.T) {
 		if got := r.Status(); got.Problem == "" || got.Pending != "generation 2, step arm" || got.Generation != 1 {
 			t.Errorf("status %+v", got)
 		}
-		w.dead["web-2"] = false
+		w.comeBack("web-2")
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +95,8 @@ func TestHostMissing(t *testing.T) {
 func TestProceedWithoutHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.dead["web-2"] = true
+		w.leave("web-2")
+		w.hosts["web-2"].unwatched = true
 		group := testGroup()
 		group.OnMissing = Proceed
 		if err := w.controller(group).Rotate(t.Context()); err != nil {
@@ -192,43 +142,6 @@ func TestDeniedIsNotRetried(t *testing.T) {
 			t.Errorf("%d calls, want 1", w.calls)
 		}
 	})
-}
-
-func TestRepair(t *testing.T) {
-	anywhere := portsnare.AnySource()[0]
-	for name, damage := range map[string]func(*world){
-		"nothing":           func(*world) {},
-		"opening removed":   func(w *world) { w.remove(w.rules[len(w.rules)-1]) },
-		"opening of no one": func(w *world) { w.add(portsnare.Opening{Range: port(61).Range(), Source: anywhere}) },
-		"both": func(w *world) {
-			w.remove(w.rules[4])
-			w.add(portsnare.Opening{Range: port(61).Range(), Source: anywhere})
-		},
-		"a host lost orders": func(w *world) { delete(w.armed, "web-1") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				r := w.controller(testGroup())
-				if err := r.Rotate(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				want := settled(t, w).Current
-				w.damaged = true
-				damage(w)
-				if err := r.Repair(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if got := settled(t, w).Current; got.Generation != want.Generation {
-					t.Errorf("generation %d, want %d still", got.Generation, want.Generation)
-				}
-				writes := w.writes
-				if err := r.Repair(t.Context()); err != nil || w.writes != writes {
-					t.Errorf("a second repair wrote %d times, %v", w.writes-writes, err)
-				}
-			})
-		})
-	}
 }
 
 func TestForeignRuleTakesTraps(t *testing.T) {

@@ -2,11 +2,9 @@ package rotator
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/go-co-op/gocron/v2"
 
 	"github.com/portsnare/portsnare"
 )
@@ -18,92 +16,80 @@ const (
 )
 
 // Run rotates by the group's schedule and repairs in between, until ctx ends.
-// A rotation that was cut short, or is overdue, is done at once. Failures are
-// logged and tried again; only a schedule that cannot be is returned.
+// A rotation that was cut short, or whose time came while no controller ran, is
+// done at once. Failures are logged and tried again.
 func (r *Rotator) Run(ctx context.Context) error {
-	due := make(chan struct{}, 1)
-	scheduler, err := r.schedule(due)
-	if err != nil {
-		return err
-	}
-	scheduler.Start()
-	defer scheduler.Shutdown() //nolint:errcheck // its jobs only signal and cannot hang
-
-	repair := time.NewTicker(r.group.Repair)
-	defer repair.Stop()
-	again := time.NewTimer(0) // the first attempt, and after a failure the next
-	defer again.Stop()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = againFirst, againMax
-
-	attempt := r.catchUp
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-due:
-			attempt = r.Rotate
-		case <-repair.C:
-			attempt = r.Repair
-		case <-again.C:
+		case <-timer.C:
 		}
-		err := attempt(ctx)
+		err := r.attempt(ctx, r.whatIsDue)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			next := wait.NextBackOff() + portsnare.RetryAfterOf(err)
 			r.log.Error(msgFailed, keyError, err, keyHint, portsnare.HintOf(err), keyAgainIn, next)
-			again.Reset(next)
+			timer.Reset(next)
 		default:
 			wait.Reset()
-			again.Stop()
+			timer.Reset(r.pause())
 		}
 	}
 }
 
-// catchUp does what was left undone while no controller ran.
-func (r *Rotator) catchUp(ctx context.Context) error {
-	s, err := loadState(ctx, r.store, r.group.Name)
-	if err != nil {
-		return err
+// whatIsDue rotates if it is time, and else repairs.
+func (r *Rotator) whatIsDue(ctx context.Context, s *state, now standing, limits portsnare.Limits) error {
+	if r.group.Retired {
+		return r.retire(ctx, s, now, limits)
 	}
-	never := s.Current.Generation == 0
-	late := r.group.Schedule.Cron == "" && time.Since(s.RotatedAt) > r.group.Schedule.Max
-	if never || late || s.Pending != nil {
-		return r.Rotate(ctx)
+	planned := s.NextAt
+	if s.Pending != nil || r.due(s, time.Now()) {
+		return r.rotate(ctx, s, now, limits)
 	}
-	return r.Repair(ctx)
-}
-
-// schedule returns a scheduler whose one job signals due.
-func (r *Rotator) schedule(due chan<- struct{}) (gocron.Scheduler, error) {
-	scheduler, err := gocron.NewScheduler()
-	if err != nil {
-		return nil, fmt.Errorf("make scheduler: %w", err)
-	}
-	signal := func() {
-		select {
-		case due <- struct{}{}:
-		default: // one is waiting already
+	if !s.NextAt.Equal(planned) {
+		if err := r.save(ctx, s); err != nil {
+			return err
 		}
 	}
-	job, err := scheduler.NewJob(r.group.Schedule.definition(), gocron.NewTask(signal))
-	if err != nil {
-		return nil, &portsnare.Error{Kind: portsnare.Invalid, Op: "schedule", Subject: "group " + r.group.Name, Err: err,
-			Hint: "correct the group's `rotate`"}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen.next = job.NextRun
-	return scheduler, nil
+	return r.repair(ctx, s, now, limits)
 }
 
-func (s Schedule) definition() gocron.JobDefinition {
-	switch {
-	case s.Cron != "":
-		return gocron.CronJob(s.Cron, false)
-	case s.Min < s.Max:
-		return gocron.DurationRandomJob(s.Min, s.Max)
+// retire closes what a group that is no longer configured has left open, disarms
+// its hosts, and then has nothing more to do.
+func (r *Rotator) retire(ctx context.Context, s *state, now standing, limits portsnare.Limits) error {
+	if s.Pending == nil && s.Current.Generation > 0 && now.open().Empty() {
+		return r.forget(ctx)
 	}
-	return gocron.DurationJob(s.Max)
+	return r.rotate(ctx, s, now, limits)
+}
+
+// due reports whether the next rotation is due, which it plans if need be.
+func (r *Rotator) due(s *state, now time.Time) bool {
+	if r.group.Retired {
+		return false
+	}
+	if s.Current.Generation == 0 {
+		return true
+	}
+	if s.RotatedAt.After(now) { // the clock was ahead
+		s.RotatedAt = now
+	}
+	s.NextAt = r.group.Schedule.next(s.RotatedAt, s.NextAt, r.rng)
+	return !s.NextAt.After(now)
+}
+
+// pause returns how long there is nothing to do. The clock is read again at every
+// repair, so that one that jumps delays nothing for longer.
+func (r *Rotator) pause() time.Duration {
+	next := r.shown().NextAt
+	if next.IsZero() {
+		return r.group.Repair
+	}
+	return max(0, min(r.group.Repair, time.Until(next)))
 }

@@ -2,7 +2,6 @@ package rotator
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,24 +47,17 @@ func TestRunByCron(t *testing.T) {
 	})
 }
 
-func TestRunRefusesABadCronLine(t *testing.T) {
-	w := newWorld(t)
-	group := testGroup()
-	group.Schedule = Schedule{Cron: "often"}
-	if err := w.controller(group).Run(t.Context()); !errors.Is(err, portsnare.Invalid) {
-		t.Errorf("Run = %v, want invalid", err)
-	}
-}
-
 func TestRunKeepsTryingAndRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.dead["web-1"] = true
+		w.leave("web-1")
 		began := time.Now()
 		removed := false
 		w.fail = func(string) error { // as time goes by, between two calls
 			since := time.Since(began)
-			w.dead["web-1"] = since < 3*time.Minute
+			if since >= 3*time.Minute && w.hosts["web-1"].away {
+				w.comeBack("web-1")
+			}
 			if since > 8*time.Minute && !removed {
 				w.remove(w.rules[len(w.rules)-1])
 				removed = true
@@ -79,32 +71,13 @@ func TestRunKeepsTryingAndRepairs(t *testing.T) {
 	})
 }
 
-func TestCatchUp(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		away time.Duration
-		want portsnare.Generation
-	}{{"soon back", 5 * time.Minute, 1}, {"overdue", time.Hour, 2}} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				if err := w.controller(testGroup()).Rotate(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(tt.away)
-				runFor(t, w.controller(testGroup()), time.Minute)
-				if got := settled(t, w).Current.Generation; got != tt.want {
-					t.Errorf("generation %d, want %d", got, tt.want)
-				}
-			})
-		})
-	}
-}
-
 func TestMetricNames(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := NewMetrics(reg)
-	m.rotated("web", 1, time.Second)
+	m.rotated("web", time.Second)
+	m.begin("web")
+	m.holds("web", 1, time.Unix(1, 0), false)
+	m.strayed("web", []Stray{{Mark: "osaka/web", Openings: 1}})
 	m.failed("web")
 	m.repaired("web")
 	m.wrote("web", portsnare.Done{Writes: 2})
@@ -115,7 +88,7 @@ func TestMetricNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(reg); err != nil || n != 10 {
+	if n, err := testutil.GatherAndCount(reg); err != nil || n != 12 {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }

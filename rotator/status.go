@@ -1,10 +1,15 @@
 package rotator
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/portsnare/portsnare"
 )
+
+// silence is after how long without a report a host counts as missing: agents
+// report every five seconds at least.
+const silence = 15 * time.Second
 
 // Status is what an operator may know of a group. It counts the traps and does
 // not name them: where they are is a secret.
@@ -18,30 +23,64 @@ type Status struct {
 	NextAt     time.Time            `json:"next_at,omitzero"`
 	Problem    string               `json:"problem,omitempty"`
 	Hint       string               `json:"hint,omitempty"`
+	Since      time.Time            `json:"since,omitzero"`    // of the problem
+	Retired    bool                 `json:"retired,omitempty"` // it is no longer configured, and is being withdrawn
+	Strays     []Stray              `json:"strays,omitempty"`  // in its firewall, with marks that are not the group's
 	Hosts      []HostStatus         `json:"hosts"`
 }
 
 // HostStatus is what is known of one host.
 type HostStatus struct {
 	Host    string    `json:"host"`
-	Armed   bool      `json:"armed"`             // its newest report is of the group's generation
+	Armed   bool      `json:"armed"`             // its report is fresh, and says that it watches what it should
+	Missing bool      `json:"missing"`           // there is no report of the last 15 seconds
 	SeenAt  time.Time `json:"seen_at,omitzero"`  // zero: it never reported
-	Bans    int       `json:"bans"`              // sources shut out now
-	Problem string    `json:"problem,omitempty"` // why an order could not be armed
+	Bans    int       `json:"bans"`              // sources shut out, as of SeenAt
+	Problem string    `json:"problem,omitempty"` // what is wrong with it
+	Repairs int       `json:"repairs"`           // how often its agent found its kernel changed by others
 	Full    []string  `json:"full,omitempty"`    // tables of its kernel that count no more
 }
 
-// outcome is what the last rotation or repair left behind.
+// outcome is what is known without asking anybody.
 type outcome struct {
-	state state
-	err   error
-	next  func() (time.Time, error) // nil until Run
+	state  state
+	set    portsnare.TrapSet // what the hosts were told last
+	told   bool
+	strays []Stray
+	unkept *failure // of an attempt, where the store may not have it
 }
 
-func (r *Rotator) note(s state, err error) {
+func (r *Rotator) show(s state) {
+	r.mu.Lock()
+	r.seen.state, r.seen.unkept = s, nil
+	r.mu.Unlock()
+	r.metrics.holds(r.group.Name, s.Current.Generation, s.RotatedAt, s.Failure != nil)
+}
+
+func (r *Rotator) shown() state {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen.state, r.seen.err = s, err
+	return r.seen.state
+}
+
+func (r *Rotator) fail(f *failure) {
+	r.mu.Lock()
+	r.seen.unkept = f
+	r.mu.Unlock()
+	r.metrics.failed(r.group.Name)
+}
+
+func (r *Rotator) told(set portsnare.TrapSet) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen.set, r.seen.told = set, true
+}
+
+func (r *Rotator) sight(strays []Stray) {
+	r.mu.Lock()
+	r.seen.strays = strays
+	r.mu.Unlock()
+	r.metrics.strayed(r.group.Name, strays)
 }
 
 // Status returns what is known now; it reads neither cloud nor disk.
@@ -58,15 +97,21 @@ func (r *Rotator) Status() Status {
 		Openings:   len(current.Ports().Ranges()),
 		Pending:    describe(seen.state),
 		RotatedAt:  seen.state.RotatedAt,
+		NextAt:     seen.state.NextAt,
+		Retired:    r.group.Retired,
+		Strays:     seen.strays,
 	}
-	if seen.err != nil {
-		status.Problem, status.Hint = seen.err.Error(), portsnare.HintOf(seen.err)
+	for _, f := range []*failure{seen.state.Failure, seen.unkept} { // the newest wins
+		if f != nil {
+			status.Problem, status.Hint, status.Since = f.Text, f.Hint, f.At
+		}
 	}
-	if seen.next != nil {
-		status.NextAt, _ = seen.next() // an error means: not yet known
+	set := current
+	if seen.told {
+		set = seen.set
 	}
 	for _, host := range r.group.Hosts {
-		status.Hosts = append(status.Hosts, r.hostStatus(host, current.Generation))
+		status.Hosts = append(status.Hosts, r.hostStatus(host, set, time.Now()))
 	}
 	return status
 }
@@ -75,18 +120,33 @@ func describe(s state) string {
 	if s.Pending == nil {
 		return ""
 	}
-	steps := portsnare.Steps(s.Current, s.Pending.To, s.Pending.Way)
-	return "generation " + s.Pending.To.Generation.String() + ", step " + string(steps[s.Pending.Step].Kind)
+	steps := s.Pending.Steps()
+	step := steps[portsnare.StepIndex(steps, s.Pending.At)]
+	return "generation " + s.Pending.To.Generation.String() + ", step " + step.ID
 }
 
-func (r *Rotator) hostStatus(host string, generation portsnare.Generation) HostStatus {
+func (r *Rotator) hostStatus(host string, set portsnare.TrapSet, now time.Time) HostStatus {
 	report, ok := r.fleet.Report(host)
-	return HostStatus{
+	if !ok {
+		return HostStatus{Host: host, Missing: true, Problem: "it has never reported"}
+	}
+	status := HostStatus{
 		Host:    host,
-		Armed:   ok && report.Armed != "" && report.Generation == generation,
 		SeenAt:  report.At,
 		Bans:    report.Bans,
-		Problem: report.Problem,
-		Full:    report.Full,
+		Repairs: report.Repairs,
+		Problem: portsnare.Plain(report.Problem),
+		Missing: now.Sub(report.At).Abs() > silence,
 	}
+	for _, table := range report.Full {
+		status.Full = append(status.Full, portsnare.Plain(table))
+	}
+	status.Armed = !status.Missing && set.Generation > 0 && r.fleet.Watches(host, set)
+	if _, err := r.claims(report); err != nil && status.Problem == "" {
+		status.Problem = err.Error()
+	}
+	if status.Missing {
+		status.Problem = fmt.Sprintf("no report for %s", now.Sub(report.At).Abs().Round(time.Second))
+	}
+	return status
 }

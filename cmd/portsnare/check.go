@@ -57,9 +57,13 @@ func (a *checkAnswer) goOnline(asker *app, c *cobra.Command, cfg config.Config, 
 	if err != nil {
 		return err
 	}
+	owner, err := ownerOf(cfg.Owner, machineIDFile, cfg.State)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, g := range groups {
-		found := asker.examine(c, g)
+		found := asker.examine(c, owner, g)
 		a.Online = append(a.Online, found)
 		if n := found.problems(); n > 0 {
 			a.OK = false
@@ -71,10 +75,10 @@ func (a *checkAnswer) goOnline(asker *app, c *cobra.Command, cfg config.Config, 
 }
 
 // examine examines a group within a time.
-func (a *app) examine(c *cobra.Command, g config.Group) checkup {
+func (a *app) examine(c *cobra.Command, owner string, g config.Group) checkup {
 	examined := make(chan checkup, 1)
 	late := a.await(c, cloudOf(g), func(ctx context.Context) error {
-		examined <- examine(ctx, g)
+		examined <- examine(ctx, owner, g)
 		return ctx.Err()
 	})
 	found := checkup{Group: g.Name, Kind: g.Provider.Kind, Firewall: g.Firewall}

@@ -116,7 +116,7 @@ func writesOf(t *testing.T, p config.Provider) (both, inPlace int) {
 	if p.Kind == "aws" {
 		id = "sg-0f3a9c1d2e4b5a687"
 	}
-	firewall, err := openFirewall(t.Context(), config.Group{Name: "web", Provider: p, Firewall: id})
+	firewall, err := openFirewall(t.Context(), p, id, "tokyo/web")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,24 +10,27 @@ import (
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/rotator/hub"
 )
 
 func newEnroll(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enroll HOST",
 		Short: "Enroll a host and print the token with which it joins",
-		Long: `Enroll asks the running controller for a credential for one of the hosts in the
-configuration and prints it as a token, once. On the host, run
+		Long: `Enroll asks the running controller for a token for one of the hosts in the
+configuration and prints it. On the host, run
 
 	portsnare-agent join TOKEN
 
-The token is a secret; the controller keeps only its public half.`,
+The token works once and expires. It is a secret until then; the controller keeps
+only its public half.`,
 	}
 	renew := c.Flags().Bool("renew", false, "replace the host's present credential, which stops working")
+	valid := c.Flags().Duration("valid", hub.DefaultValid, "how long the token can be used to join")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var answer enrollAnswer
-		if err := a.question(c, verbEnroll, enrollRequest{Host: args[0], Renew: *renew}, &answer); err != nil {
+		if err := a.question(c, verbEnroll, enrollRequest{Host: args[0], Renew: *renew, Valid: *valid}, &answer); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)

@@ -107,9 +107,9 @@ type examination struct {
 }
 
 // examine asks the cloud about the firewall of a group, and changes nothing.
-func examine(ctx context.Context, g config.Group) checkup {
-	e := &examination{checkup: checkup{Group: g.Name, Kind: g.Provider.Kind, Firewall: g.Firewall}, group: groupOf(g)}
-	firewall, err := openFirewall(ctx, g)
+func examine(ctx context.Context, owner string, g config.Group) checkup {
+	e := &examination{checkup: checkup{Group: g.Name, Kind: g.Provider.Kind, Firewall: g.Firewall}, group: groupOf(owner, g)}
+	firewall, err := openFirewall(ctx, g.Provider, g.Firewall, e.group.Mark(), e.group.FirstMark())
 	if err != nil {
 		e.problem("credential", err)
 		return e.checkup
@@ -162,13 +162,22 @@ func (e *examination) read(ctx context.Context) bool {
 		return false
 	}
 	var ours []portsnare.Rule
-	ours, e.foreign = portsnare.Ours(e.rules, e.group.Mark())
+	ours, e.foreign = portsnare.Ours(e.rules, e.group.Mark(), e.group.FirstMark())
 	if !e.group.CloudFirewall {
 		e.ok("firewall", "there is none: every port reaches the hosts, and only they filter")
 		return true
 	}
+	e.strays()
 	e.ok("firewall", "%s of ours, %s of others", count(len(ours), "opening"), count(len(e.foreign), "opening"))
 	return true
+}
+
+// strays names the marks of Portsnare that are not the group's.
+func (e *examination) strays() {
+	for _, s := range rotator.Strays(e.rules, e.group.Mark(), e.group.FirstMark()) {
+		e.add("strays", resultProblem, fmt.Sprintf("%s with the mark %q", count(s.Openings, "opening"), s.Mark),
+			"another installation has opened them, or a group that is no longer configured; give each installation a firewall of its own, or close them by hand")
+	}
 }
 
 // room says what the firewall holds and can hold.

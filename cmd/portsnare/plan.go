@@ -39,8 +39,12 @@ Exit code 3 means that there are changes, as there always are.`,
 			return err
 		}
 		var answer planAnswer
+		owner, err := ownerOf(cfg.Owner, machineIDFile, cfg.State)
+		if err != nil {
+			return err
+		}
 		for _, g := range groups {
-			if err := a.await(c, cloudOf(g), func(ctx context.Context) error { return answer.add(ctx, g) }); err != nil {
+			if err := a.await(c, cloudOf(g), func(ctx context.Context) error { return answer.add(ctx, owner, g) }); err != nil {
 				return err
 			}
 		}
@@ -57,12 +61,13 @@ type planAnswer struct {
 }
 
 // add adds what a rotation of the group would change.
-func (p *planAnswer) add(ctx context.Context, g config.Group) error {
-	firewall, err := openFirewall(ctx, g)
+func (p *planAnswer) add(ctx context.Context, owner string, g config.Group) error {
+	group := groupOf(owner, g)
+	firewall, err := openFirewall(ctx, g.Provider, g.Firewall, group.Mark(), group.FirstMark())
 	if err != nil {
 		return err
 	}
-	preview, err := rotator.NewPreview(ctx, groupOf(g), firewall, placement.SecureRand())
+	preview, err := rotator.NewPreview(ctx, group, firewall, placement.SecureRand())
 	if err != nil {
 		return err
 	}

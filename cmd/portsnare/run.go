@@ -62,6 +62,9 @@ func runController(ctx context.Context, cfg config.Config, log *slog.Logger) err
 	for _, name := range c.names {
 		add(c.rotators[name].Run)
 	}
+	for _, retired := range c.retired {
+		add(retired.Run)
+	}
 	if cfg.Metrics != "" {
 		listener, err := net.Listen("tcp", cfg.Metrics)
 		if err != nil {

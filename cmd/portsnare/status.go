@@ -48,6 +48,10 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 	}
 	hosts.Flush() //nolint:errcheck // text keeps it
 	for _, g := range s.Groups {
+		for _, stray := range g.Strays {
+			text.Line("")
+			text.Line("%s: %s with the mark %q, which is not the group's", g.Group, count(stray.Openings, "opening"), stray.Mark)
+		}
 		if g.Problem == "" {
 			continue
 		}
@@ -61,10 +65,15 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 }
 
 func problem(h rotator.HostStatus) string {
-	if h.Problem == "" && len(h.Full) > 0 {
+	switch {
+	case h.Problem != "":
+		return h.Problem
+	case len(h.Full) > 0:
 		return "full: " + strings.Join(h.Full, ", ")
+	case h.Repairs > 0:
+		return count(h.Repairs, "repair") + " of its kernel, which others change"
 	}
-	return h.Problem
+	return ""
 }
 
 func armed(h rotator.HostStatus) string {
