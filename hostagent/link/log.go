@@ -14,7 +14,7 @@ const (
 	msgRefused     = "the controller refuses this host, the present order stays in force"
 	msgUntrusted   = "this is not the controller that the host joined, the present order stays in force"
 	msgIgnored     = "order ignored"
-	msgDropped     = "hits and bans not told to the controller were dropped"
+	msgDropped     = "hits not told to the controller were dropped"
 	msgAsync       = "connection"
 
 	keyController = "controller"
