@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/netlab"
 )
 
 func TestToken(t *testing.T) {
@@ -55,7 +56,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(netlab.Main(m))
 }
 
 // saveWithoutEnd saves orders and bans of a growing number, and says each when
