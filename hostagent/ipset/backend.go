@@ -3,8 +3,6 @@ package ipset
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,17 +14,14 @@ import (
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
-// DefaultLogGroup is the NFLOG group that hits and bans are logged to.
-const DefaultLogGroup = 5709
-
 // Options are the choices of a [Backend]. The zero Options are ready to use.
 type Options struct {
-	LogGroup uint16           // NFLOG group; DefaultLogGroup if 0
+	LogGroup uint16           // NFLOG group; kernel.LogGroup if 0
 	Now      func() time.Time // the clock; time.Now if nil
 
-	hitBuckets int    // for tests; hitBuckets if 0
-	variant    string // for tests: "-nft" or "-legacy" iptables
-	run        runner // for tests
+	maxHits int    // for tests; kernel.MaxHits if 0
+	variant string // for tests: "-nft" or "-legacy" iptables
+	run     runner // for tests
 }
 
 // Backend programs the kernel of the network namespace it is first used in. Its
@@ -34,20 +29,21 @@ type Options struct {
 type Backend struct {
 	opts Options
 
-	mu     sync.Mutex
-	memory memory
+	mu       sync.Mutex
+	memory   memory
+	problems kernel.Problems
 }
 
 // New returns a backend. It touches nothing.
 func New(opts Options) *Backend {
 	if opts.LogGroup == 0 {
-		opts.LogGroup = DefaultLogGroup
+		opts.LogGroup = kernel.LogGroup
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.hitBuckets == 0 {
-		opts.hitBuckets = hitBuckets
+	if opts.maxHits == 0 {
+		opts.maxHits = kernel.MaxHits
 	}
 	if opts.run == nil {
 		opts.run = programs{}
@@ -56,29 +52,35 @@ func New(opts Options) *Backend {
 }
 
 // Check returns an error unless the backend can work here: of kind
-// [portsnare.Unavailable] if programs are missing or the kernel does not know
-// them, [portsnare.Denied] without CAP_NET_ADMIN, [portsnare.Conflict] if somebody
-// used the tables of iptables in a way that it does not understand. It changes
-// nothing.
+// [portsnare.Unavailable] if programs, matches, targets or types of sets are missing,
+// [portsnare.Denied] without CAP_NET_ADMIN, [portsnare.Conflict] if somebody
+// used the tables of iptables in a way that it does not understand. It loads all
+// that any order may need under names of its own, where no packet comes by, and
+// removes it again. What is armed it leaves alone.
 func (b *Backend) Check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.inspect(ctx, false)
-	return err
+	if _, err := b.inspect(ctx, false); err != nil {
+		return err
+	}
+	return b.rehearse(ctx)
 }
 
 // Set makes the kernel carry out order and nothing else, and reports whether
 // anything had to be changed. Hits, strikes, bans and friends live on. Bans and
 // friends of the order are added or prolonged, never shortened; the bans of
 // allowed sources are lifted. What was changed before an error stays until the
-// next Set, unless nothing of ours stood there before.
+// next Set, unless nothing of ours stood there before. What could not be done
+// although the traps are armed, [Backend.Problems] returns.
 //
 // An order that differs from the last one in ports alone is programmed without
 // looking first at all that stands. Any other, also the same again, looks at
 // everything, and puts right what somebody else has damaged.
 //
-// Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
-// contradicts itself.
+// Errors are as of [Backend.Check], [portsnare.Transient] if somebody else holds
+// the lock of iptables, and [portsnare.Invalid] for an order that contradicts itself
+// or a program that the kernel's tools do not understand although Check finds
+// nothing missing.
 func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, err error) {
 	if err := order.Validate(); err != nil {
 		return false, err
@@ -93,25 +95,53 @@ func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, er
 	if b.hasten(ctx, want) {
 		return true, nil
 	}
+	for _, want.spare = range kernel.Spares {
+		var more bool
+		more, err = b.carryOut(ctx, want)
+		if changed = changed || more; !errors.Is(err, portsnare.LimitExceeded) {
+			break
+		}
+	}
+	return changed, b.diagnose(ctx, err)
+}
+
+// carryOut makes what stands what is wanted.
+func (b *Backend) carryOut(ctx context.Context, want program) (changed bool, err error) {
 	b.memory.program = nil
-	have, err := b.inspect(ctx, len(order.Friends) > 0)
+	have, err := b.inspect(ctx, len(want.friends) > 0)
 	if err != nil {
 		return false, err
 	}
 	todo := changes(have, want, b.opts.Now())
-	if err := b.apply(ctx, todo); err != nil {
+	unreserved, err := b.apply(ctx, todo)
+	if err != nil {
 		if have.none() {
 			b.flush(context.WithoutCancel(ctx)) // the first error says more than one about this
 		}
 		return true, err
 	}
-	b.memory.keep(want)
-	return !todo.empty(), nil
+	b.problems = kernel.Problems{NoRoom: todo.noRoom, Unreserved: unreserved}
+	b.keep(want)
+	return !todo.without(unreserved).empty(), nil
 }
 
-// Flush removes every trace of ours from the kernel and nothing else. Where
-// nothing is, it does nothing. Tables of iptables-legacy stay even if there were
-// none before us, since nobody can remove them.
+// Problems returns what the last Set could not do although it armed the traps:
+// [portsnare.LimitExceeded] if bans found no room, [portsnare.Denied] or
+// [portsnare.Conflict] if trap ports could not be reserved.
+func (b *Backend) Problems() []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.problems.All()
+}
+
+// Flush removes every trace of ours from the kernel and nothing else, and looks
+// whether it is gone. Where nothing is, it does nothing. Tables of iptables-legacy
+// stay even if there were none before us, since nobody can remove them.
+//
+// Rules go first and the record of what else is ours goes last, so that after an
+// error another Flush can end the work. The error is of kind [portsnare.Denied] if
+// reserved ports cannot be released, and [portsnare.Conflict] if somebody puts back
+// what was removed.
 func (b *Backend) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,47 +154,89 @@ func (b *Backend) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.apply(ctx, removal(have)); err != nil {
+	if err := errors.Join(b.unstage(ctx), b.remove(ctx, removal(have))); err != nil {
 		return err
 	}
-	b.memory.own, b.memory.made = portsnare.PortSet{}, portsnare.PortSet{}
+	if have, err = b.inspect(ctx, false); err != nil {
+		return err
+	}
+	if left := removal(have); !left.empty() {
+		return &portsnare.Error{
+			Kind: portsnare.Conflict, Op: "flush", Subject: "ipset",
+			Err:  errors.New("some of it is back: " + have.summary()),
+			Hint: "stop the agent that puts it back, and flush again",
+		}
+	}
+	b.memory.own, b.memory.made, b.problems = portsnare.PortSet{}, portsnare.PortSet{}, kernel.Problems{}
 	return nil
 }
 
+// remove runs the script of a removal.
+func (b *Backend) remove(ctx context.Context, s script) error {
+	if err := b.restoreRules(ctx, s.rules); err != nil {
+		return err
+	}
+	if err := b.destroySets(ctx, s.destroy); err != nil {
+		return err
+	}
+	var err error
+	if s.reserved != nil {
+		err = localports.Replace(localports.Path, *s.reserved)
+	}
+	if err := errors.Join(err, b.unmake(s.unmake)); err != nil {
+		return kernel.Unremoved(err)
+	}
+	return b.destroySets(ctx, s.records)
+}
+
 // apply runs a script. Its part that arms is not reached unless all before
-// succeeded.
-func (b *Backend) apply(ctx context.Context, s script) error {
+// succeeded. That trap ports cannot be reserved keeps nothing from being armed.
+func (b *Backend) apply(ctx context.Context, s script) (unreserved, err error) {
 	arm := s.arm
-	if !s.hasRules() {
+	if s.rules == [len(families)]string{} {
 		s.prepare, arm = s.prepare+arm, ""
 	}
 	if err := b.restoreSets(ctx, s.prepare); err != nil {
-		return err
+		return nil, err
 	}
+	if err := b.restoreRules(ctx, s.rules); err != nil {
+		return nil, err
+	}
+	if err := b.restoreSets(ctx, arm); err != nil {
+		return nil, err
+	}
+	if s.reserved != nil {
+		unreserved = kernel.Unreserved(localports.Replace(localports.Path, *s.reserved))
+	}
+	record := s.release
+	if unreserved != nil {
+		record = s.owe
+	}
+	if err := b.restoreSets(ctx, record+s.tidy); err != nil {
+		return unreserved, err
+	}
+	return unreserved, b.destroySets(ctx, s.destroy)
+}
+
+func (b *Backend) restoreRules(ctx context.Context, rules [len(families)]string) error {
 	for i, f := range families {
-		if s.rules[i] == "" {
+		if rules[i] == "" {
 			continue
 		}
 		b.memory.rules = nil
-		if _, err := b.run(ctx, s.rules[i], b.iptables(f, "-restore"), "--noflush", "--wait"); err != nil {
+		if err := b.restoreFamily(ctx, f, rules[i]); err != nil {
 			return err
 		}
 	}
-	if err := b.restoreSets(ctx, arm); err != nil {
-		return err
-	}
-	if s.reserved != nil {
-		if err := localports.Write(localports.Path, *s.reserved); err != nil {
-			return fmt.Errorf("reserve trap ports: %w", err)
-		}
-	}
-	if err := b.restoreSets(ctx, s.tidy); err != nil {
-		return err
-	}
-	if err := b.unmake(s.unmake); err != nil {
-		return fmt.Errorf("remove the tables that were made for us: %w", err)
-	}
-	return b.destroySets(ctx, s.destroy)
+	return nil
+}
+
+// lockWait is how many seconds a program of iptables waits for another one.
+const lockWait = "5"
+
+func (b *Backend) restoreFamily(ctx context.Context, f family, rules string) error {
+	_, err := b.run(ctx, rules, b.iptables(f, "-restore"), "--noflush", "--wait", lockWait)
+	return err
 }
 
 // run runs a program.
@@ -181,14 +253,14 @@ func (b *Backend) restoreSets(ctx context.Context, text string) error {
 }
 
 // destroySets destroys sets as soon as it can be done: the kernel may let go of
-// the sets of a removed rule only some time after the rule is gone, and tells
-// nobody.
+// the sets of a removed rule only some time after the rule is gone, and does not
+// say when.
 func (b *Backend) destroySets(ctx context.Context, text string) error {
 	const tries, pause = 50, 20 * time.Millisecond
 	var err error
 	for range tries {
-		if err = b.restoreSets(ctx, text); err == nil {
-			return nil
+		if err = b.restoreSets(ctx, text); !errors.Is(err, portsnare.Conflict) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -212,7 +284,9 @@ func (b *Backend) inspect(ctx context.Context, withFriends bool) (have state, er
 		return state{}, err
 	}
 	have.tables = tables
-	err = errors.Join(b.readMissing(ctx, &have), have.readReserved())
+	var reservedErr error
+	have.reserved, reservedErr = localports.Read(localports.Path)
+	err = errors.Join(b.readMissing(ctx, &have), reservedErr)
 	have.lost, have.missing = b.memory.own, have.missing.Union(b.memory.made)
 	return have, err
 }
@@ -226,7 +300,7 @@ func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (
 	}
 	var saves lines
 	for _, name := range strings.Fields(names) {
-		if !strings.HasPrefix(name, prefix) {
+		if !strings.HasPrefix(name, prefix) || isStaged(name) {
 			continue
 		}
 		have.sets[name] = true
@@ -237,11 +311,12 @@ func (b *Backend) readSets(ctx context.Context, wanted func(name string) bool) (
 	if saves.Len() == 0 {
 		return have, nil
 	}
+	now := b.opts.Now() // the kernel reads its clock before ipset has printed all
 	text, err := b.run(ctx, saves.String(), "ipset", "restore")
 	if err != nil {
 		return have, err
 	}
-	return have, have.parseSets(text, b.opts.Now())
+	return have, have.parseSets(text, now)
 }
 
 // iptables returns the name of one of the family's programs, in the variant the
@@ -272,17 +347,11 @@ func (b *Backend) able() error {
 			missing, packages = append(missing, lacking...), append(packages, pkg)
 		}
 	}
-	switch {
-	case len(missing) > 0:
+	if len(missing) > 0 {
 		return &portsnare.Error{
 			Kind: portsnare.Unavailable, Op: "find programs", Subject: strings.Join(missing, ", "),
 			Err: errors.New("not installed"), Hint: "apt-get install " + strings.Join(packages, " "),
 		}
-	case !host.NetAdmin():
-		return &portsnare.Error{
-			Kind: portsnare.Denied, Op: "program the firewall",
-			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",
-		}
 	}
-	return nil
+	return host.CheckPrivilege()
 }

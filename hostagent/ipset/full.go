@@ -2,6 +2,7 @@ package ipset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,7 +13,8 @@ import (
 // more, by the names of their sets ("hit4", "ban6"), sorted: a hit, strike, ban
 // or friend that falls into a full bucket is not remembered, and whoever it is of
 // is served. A memory is called full from half of its places on, when one newcomer
-// in fifty finds its bucket full (a Poisson distribution of 6 with 12 places).
+// in fifty finds its bucket full (a Poisson distribution of 6 with 12 places), and
+// that of bans when it holds [kernel.MaxBans].
 func (b *Backend) Full(ctx context.Context) ([]string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,17 +44,17 @@ func (b *Backend) Full(ctx context.Context) ([]string, error) {
 // parseFull reads the headers of sets and returns the names of the full ones.
 func parseFull(text string) (full []string, err error) {
 	var name string
-	var buckets int
+	var bound int
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch key {
 		case "Name":
 			name = strings.TrimPrefix(value, prefix)
 		case "Header":
-			buckets, err = hashSize(value)
+			bound, err = fullFrom(value)
 		case "Number of entries":
 			var entries int
-			if entries, err = strconv.Atoi(value); 2*entries >= buckets*perBucket {
+			if entries, err = strconv.Atoi(value); entries >= bound {
 				full = append(full, name)
 			}
 		}
@@ -64,12 +66,18 @@ func parseFull(text string) (full []string, err error) {
 	return full, nil
 }
 
-// hashSize reads "family inet hashsize 1024 maxelem 65536 timeout 0".
-func hashSize(header string) (int, error) {
+// fullFrom returns with how many entries a set is full, whose header is such as
+// "family inet hashsize 1024 maxelem 65536 timeout 0".
+func fullFrom(header string) (int, error) {
 	fields := strings.Fields(header)
-	i := slices.Index(fields, "hashsize")
-	if i < 0 || i+1 == len(fields) {
-		return 0, fmt.Errorf("header %q tells no hashsize", header)
+	number := func(key string) (int, error) {
+		i := slices.Index(fields, key)
+		if i < 0 || i+1 == len(fields) {
+			return 0, fmt.Errorf("header %q has no %s", header, key)
+		}
+		return strconv.Atoi(fields[i+1])
 	}
-	return strconv.Atoi(fields[i+1])
+	buckets, err := number("hashsize")
+	most, mostErr := number("maxelem")
+	return min(buckets*perBucket/2, most), errors.Join(err, mostErr)
 }

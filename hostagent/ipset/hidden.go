@@ -3,19 +3,14 @@ package ipset
 import (
 	"fmt"
 	"time"
+
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
-// What delay goes by. A client's kernel repeats a SYN after a second and from
-// the same port (RFC 6298, 2.1), and later at growing distances. What repeats it
-// sooner is a scanner's duplicate. A kernel also offers selective acknowledgement
-// (RFC 2018, option 4) in its SYN, which raw scanners do not; who does not has to
-// wait for longer than scanners do.
+// How delay is told to iptables; see [kernel.HastyTime].
 const (
-	offerSACK = "-p tcp -m tcp --tcp-option 4"
-	hastyRate = "86/min" // one each 0.7 s
-	plainTime = 2 * time.Second
-	greyRate  = "1/day" // once, for all that it is remembered
-	greyTime  = 30 * time.Second
+	offerSACK = "-p tcp -m tcp --tcp-option 4" // RFC 2018
+	greyRate  = "1/day"                        // once, for all that it is remembered
 
 	// delayRate bounds how many SYNs are looked at, the others pass: a
 	// hashlimit that is full drops whatever it has no room for, so it must never
@@ -26,8 +21,11 @@ const (
 	delayRate = "-m limit --limit 1000/sec --limit-burst 1000"
 	hastyMost = 16384
 	hastyKept = 2 * time.Second
-	greyMost  = 65536
+	greyMost  = kernel.MaxDelayed
 )
+
+// hastyRate is one SYN in each hasty time.
+var hastyRate = fmt.Sprintf("%.0f/min", float64(time.Minute)/float64(kernel.HastyTime))
 
 // hidden keeps strangers off the hidden ports: all of them under an alarm, those
 // who cannot wait under delay.
@@ -39,8 +37,8 @@ func (r rules) hidden() []chain {
 	if r.alarm {
 		return []chain{{chainHidden, append(known, "-j DROP")}}
 	}
-	grey := []string{within("grey", greyRate, greyMost, greyTime) + " -j DROP"}
-	for i := 1; i <= slots(r.policy.Strikes); i++ {
+	grey := []string{within("grey", greyRate, greyMost, kernel.GreyTime) + " -j DROP"}
+	for i := 1; i <= kernel.Slots(r.policy); i++ {
 		grey = append(grey, in(r.slot(i), "src")+" -j DROP")
 	}
 	return []chain{
@@ -48,10 +46,10 @@ func (r rules) hidden() []chain {
 		{chainDelay, []string{
 			offerSACK + " -g " + chainKnock,
 			notIn(r.set(plain), "src,src") + " -g " + chainPlain,
-			keep(r.set(plain), "src,src", plainTime),
+			keep(r.set(plain), "src,src", kernel.PlainTime),
 			"-j DROP",
 		}},
-		{chainPlain, []string{keep(r.set(plain), "src,src", plainTime), "-g " + chainGrey}},
+		{chainPlain, []string{keep(r.set(plain), "src,src", kernel.PlainTime), "-g " + chainGrey}},
 		{chainKnock, []string{within("hasty", hastyRate, hastyMost, hastyKept) + " -g " + chainGrey, "-j DROP"}},
 		{chainGrey, grey},
 	}

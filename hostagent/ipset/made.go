@@ -3,6 +3,7 @@ package ipset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,7 @@ func (b *Backend) unmake(ours portsnare.PortSet) error {
 	}
 	idle, err := b.memory.kernel.Chains()
 	if err != nil {
-		return err
+		return fmt.Errorf("remove the tables that were made for us: %w", err)
 	}
 	for i, place := range places {
 		if place.Name != "" {
@@ -80,7 +81,7 @@ func (b *Backend) unmake(ours portsnare.PortSet) error {
 		}
 		err := b.memory.kernel.Remove(remove)
 		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT) {
-			return err
+			return fmt.Errorf("remove the tables that were made for us: %w", err)
 		}
 	}
 	return nil

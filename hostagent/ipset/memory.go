@@ -10,6 +10,7 @@ import (
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/host"
 	"github.com/portsnare/portsnare/hostagent/kernel"
+	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // memory is what the backend knows of the kernel without looking again: it saves
@@ -41,7 +42,7 @@ type tableStates [len(families)]map[string]tableState
 // the next look whether somebody has emptied a set.
 func (b *Backend) hasten(ctx context.Context, want program) bool {
 	last, rules := b.memory.program, b.memory.rules
-	if last == nil || rules == nil || !want.differsInPorts(*last) {
+	if last == nil || rules == nil || b.problems.Unreserved != nil || !want.differsInPorts(*last) {
 		return false
 	}
 	tables, err := b.readTables(ctx)()
@@ -50,23 +51,29 @@ func (b *Backend) hasten(ctx context.Context, want program) bool {
 	}
 	have := last.recalled()
 	have.tables = tables
-	if err := have.readReserved(); err != nil {
+	if have.reserved, err = localports.Read(localports.Path); err != nil {
 		return false
 	}
 	sets := want
 	sets.bans, sets.friends = nil, nil // stand already
 	todo := changes(have, sets, b.opts.Now())
-	if todo.prepare+todo.arm+todo.tidy == "" || b.apply(ctx, todo) != nil {
+	if todo.prepare+todo.arm+todo.tidy == "" {
 		return false
 	}
-	b.memory.keep(want)
+	if b.problems.Unreserved, err = b.apply(ctx, todo); err != nil {
+		return false
+	}
+	b.keep(want)
 	return true
 }
 
 // keep remembers what stands now.
-func (m *memory) keep(p program) {
-	m.program = &p
-	m.own, m.made = p.traps().Minus(p.content(reserved)), p.content(made)
+func (b *Backend) keep(p program) {
+	m, own := &b.memory, p.traps().Minus(p.content(reserved))
+	if b.problems.Unreserved != nil {
+		own = own.Union(m.own) // some of which may be on the list still
+	}
+	m.program, m.own, m.made = &p, own, p.content(made)
 }
 
 // differsInPorts reports whether at most sets of ports have to be changed on the
@@ -110,20 +117,22 @@ func (b *Backend) readTables(ctx context.Context) func() (tableStates, error) {
 	}
 }
 
+// tableNames are the tables of iptables in which we have chains.
+var tableNames = []string{"raw", "mangle"}
+
 // readFamily begins to read our chains and the jumps to them.
 func (b *Backend) readFamily(ctx context.Context, f family) func() (map[string]tableState, error) {
 	if f.absent() {
 		return func() (map[string]tableState, error) { return nil, nil }
 	}
-	names := []string{"raw", "mangle"}
 	var waits []wait
-	for _, name := range names {
+	for _, name := range tableNames {
 		waits = append(waits, b.opts.run.start(ctx, "", b.iptables(f, "-save"), "-t", name))
 	}
 	return func() (map[string]tableState, error) {
 		tables := map[string]tableState{}
 		var errs []error
-		for i, name := range names {
+		for i, name := range tableNames {
 			text, err := waits[i]()
 			if err == nil && strings.Contains(text, "`"+name+"' is incompatible") { // all it says then, and no failure
 				err = &portsnare.Error{
@@ -132,7 +141,7 @@ func (b *Backend) readFamily(ctx context.Context, f family) func() (map[string]t
 					Hint: "move them to a table of their own; nft list ruleset shows them",
 				}
 			}
-			tables[name] = parseTable(text)
+			tables[name] = parseTable(text, isOurs)
 			errs = append(errs, err)
 		}
 		return tables, errors.Join(errs...)

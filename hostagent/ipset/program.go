@@ -28,7 +28,11 @@ const (
 	// reserved holds what stood in ip_local_reserved_ports before us although
 	// it is a trap, so that it is left there when the trap goes.
 	reserved = prefix + "reserved"
-	made     = prefix + "made" // which of the places were not there before us
+	// owed holds what is ours in ip_local_reserved_ports although it is no trap any
+	// more, because the list could not be written when the trap went.
+	owed = prefix + "owed"
+	made = prefix + "made" // which of the places were not there before us
+	sums = prefix + "sums" // what identifies the rules of each family
 )
 
 // The kinds of the sets of a family that several files speak of.
@@ -45,16 +49,13 @@ const (
 // bucketsize), so buckets are what bounds memory: 16 MB of hits in a flood. A
 // full bucket refuses at once; a set that has reached its maxelem first looks
 // for entries that ran out, 25 microseconds a packet, so it must never come to
-// that (both measured on 2026-11-21, kernel 6.18).
+// that (both measured on 2026-11-21, kernel 6.18), but for bans: their bound is
+// exact, and banRate bounds what looking costs.
 const (
-	hitBuckets    = 16384
-	strikeBuckets = 8192
-	banBuckets    = 16384
-	crowdBuckets  = 8192
-	friendBuckets = 2 * crowdBuckets // leaves as much room for friends of hidden ports
-	heardBuckets  = 4096
-	perBucket     = 12
-	neverReached  = 2 * perBucket // entries for each bucket
+	perBucket    = 12
+	load         = 8             // entries for each bucket where a set is as full as it is meant to be
+	neverReached = 2 * perBucket // entries for each bucket
+	banLoad      = 4             // so that no bucket of bans is full before the set is
 )
 
 // discard is in the hits and friends of IPv6 for good (RFC 6666: no packet comes from
@@ -123,17 +124,20 @@ type program struct {
 
 	friends []portsnare.Friend
 	public  portsnare.PortSet
+
+	spare int // room for bans and friends that is left free
 }
 
 // render says what an order means in the language of the kernel, on a host that
 // forwards packets of some families.
 func render(o kernel.State, opts Options, forwards [len(families)]bool) program {
-	p := program{allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends, public: o.Public}
+	p := program{allow: kernel.Allowed(o.Allow), bans: o.Bans, friends: o.Friends, public: o.Public}
 	p.sets = portSets(o)
 	for i, f := range families {
-		p.sets = append(p.sets, f.sets(o.Policy.Strikes, p.allow, opts)...)
+		p.sets = append(p.sets, f.sets(kernel.Slots(o.Policy), p.allow, opts)...)
 		p.tables[i] = f.tables(o, opts, forwards[i])
 	}
+	p.sets = append(p.sets, p.sums())
 	return p
 }
 
@@ -148,6 +152,7 @@ func portSets(o kernel.State) []set {
 		ports(protectedTCP, grows, o.Protected, portsnare.TCP),
 		ports(hiddenTCP, grows, o.Hidden(), portsnare.TCP),
 		ports(reserved, grows, portsnare.PortSet{}, portsnare.TCP), // see reserve
+		ports(owed, remembers, portsnare.PortSet{}, portsnare.TCP), // see reserve
 		ports(made, grows, portsnare.PortSet{}, portsnare.TCP),     // see claim
 	}
 }
@@ -172,67 +177,48 @@ func (p program) content(name string) (ports portsnare.PortSet) {
 	return ports
 }
 
-// sets returns the family's sets for K strikes. No time-out is part of a set:
+// sets returns the family's sets for some slots of strikes. No time-out is part of a set:
 // the rules state it with each entry that they add, so it can change at any time.
-func (f family) sets(strikes int, allow []netip.Prefix, opts Options) []set {
+func (f family) sets(slots int, allow []netip.Prefix, opts Options) []set {
 	sets := []set{
 		{f.set("allow"), f.nets, grows, content{nets: f.entries(allow)}},
-		remembering(f.set("hit"), f.hits, opts.hitBuckets),
+		remembering(f.set("hit"), f.hits, opts.maxHits),
 		f.bans(),
-		remembering(f.set(friends), f.hits, friendBuckets),
-		remembering(f.set(crowd), f.hits, crowdBuckets),
-		remembering(f.set(heard), f.exact, heardBuckets),
-		remembering(f.set(spoken), f.sources, heardBuckets),
-		remembering(f.set(plain), f.exact, heardBuckets),
+		remembering(f.set(friends), f.hits, kernel.MaxFriends),
+		remembering(f.set(crowd), f.hits, kernel.MaxCrowd),
+		remembering(f.set(heard), f.exact, kernel.MaxHeard),
+		remembering(f.set(spoken), f.sources, kernel.MaxHeard),
+		remembering(f.set(plain), f.exact, kernel.MaxDelayed),
 	}
-	for i := 1; i <= slots(strikes); i++ {
-		sets = append(sets, remembering(f.slot(i), f.sources, strikeBuckets))
+	for i := 1; i <= slots; i++ {
+		sets = append(sets, remembering(f.slot(i), f.sources, kernel.MaxStrikes))
 	}
 	return sets
 }
 
-// slots returns how many sets of strikes K strikes take: the last makes the ban.
-// There is one for a K of 1 too, which tells delay who has met a trap.
-func slots(strikes int) int { return max(1, strikes-1) }
-
-// bans returns the family's set of bans.
+// bans returns the family's set of bans, which holds [kernel.MaxBans] and no more.
 func (f family) bans() set {
-	s := remembering(f.set("ban"), f.sources, banBuckets)
-	s.kind += " counters"
-	return s
+	return set{name: f.set("ban"), kind: fmt.Sprintf("%s hashsize %d maxelem %d timeout 0 counters", f.sources, kernel.MaxBans/banLoad, kernel.MaxBans)}
 }
 
-// remembering returns a set that remembers entries for a time.
-func remembering(name, kind string, buckets int) set {
+// remembering returns a set that remembers about so many entries for a time.
+func remembering(name, kind string, entries int) set {
+	buckets := entries / load
 	return set{name: name, kind: fmt.Sprintf("%s hashsize %d maxelem %d timeout 0", kind, buckets, buckets*neverReached)}
 }
 
-// allowed returns the prefixes in the form in which the kernel can hold them:
-// masked, of their true family, and none that takes in every address.
-func allowed(prefixes []netip.Prefix) []netip.Prefix {
-	var all []netip.Prefix
-	for _, p := range prefixes {
-		if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
-		}
-		if p = p.Masked(); p.Bits() > 0 {
-			all = append(all, p)
-			continue
-		}
-		half := p.Addr().AsSlice()
-		half[0] = 0x80
-		upper, _ := netip.AddrFromSlice(half)
-		all = append(all, netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(upper, 1))
-	}
-	return all
-}
-
-// entries returns the family's prefixes as ipset prints them, sorted.
+// entries returns the family's prefixes as ipset prints them, sorted. It knows
+// none that takes in every address, but the halves.
 func (f family) entries(prefixes []netip.Prefix) []string {
 	var nets []string
 	for _, p := range prefixes {
 		switch {
 		case p.Addr().BitLen() != f.bits:
+		case p.Bits() == 0:
+			half := p.Addr().AsSlice()
+			half[0] = 0x80
+			upper, _ := netip.AddrFromSlice(half)
+			nets = append(nets, netip.PrefixFrom(p.Addr(), 1).String(), netip.PrefixFrom(upper, 1).String())
 		case p.IsSingleIP():
 			nets = append(nets, p.Addr().String())
 		default:

@@ -48,15 +48,14 @@ const (
 	// take the packet; ownSocket leaves out those that listen on any address.
 	anySocket = "-m socket --nowildcard"
 	ownSocket = "-m socket"
-
-	// logRate bounds what a flood of forged sources can make the agent read.
-	// Bans are not bounded: there are at most as many as their set holds.
-	logRate = "-m limit --limit 1000/sec --limit-burst 2000"
-
-	// logBytes of a packet are logged: the IP header, some IPv6 extension
-	// headers, the ports.
-	logBytes = 128
 )
+
+// logRate bounds what a flood of forged sources can make the agent read.
+var logRate = fmt.Sprintf("-m limit --limit %d/sec --limit-burst %d", kernel.LogRate, kernel.LogBurst)
+
+// banRate bounds how many bans are made, so that a flood of forged strikes does not
+// keep the kernel looking for room in a full set. It is more than any policy wants.
+var banRate = fmt.Sprintf("-m limit --limit %d/sec --limit-burst %d", kernel.LogRate, kernel.LogBurst)
 
 // table is our part of one iptables table.
 type table struct {
@@ -112,7 +111,7 @@ func (r rules) raw() table {
 		{chainHit, append([]string{notToUs + " -j RETURN"}, r.count(r.fire(), r.friend("DROP"))...)},
 		{chainFirst, r.first()},
 		{chainBan, []string{
-			add(r.set("ban"), "src", r.policy.BanMin),
+			banRate + " " + add(r.set("ban"), "src", r.policy.BanMin),
 			in(r.set("ban"), "src") + " ! --update-counters " + r.log(kernel.LogBan),
 			"-j DROP",
 		}},
@@ -245,7 +244,7 @@ func add(set, by string, timeout time.Duration) string {
 }
 
 func (r rules) log(prefix string) string {
-	return fmt.Sprintf("-j NFLOG --nflog-prefix %q --nflog-group %d --nflog-size %d", prefix, r.group, logBytes)
+	return fmt.Sprintf("-j NFLOG --nflog-prefix %q --nflog-group %d --nflog-size %d", prefix, r.group, kernel.LogBytes)
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

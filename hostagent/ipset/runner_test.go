@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { os.Exit(netlab.Main(m)) }
 
 func TestFullMemory(t *testing.T) {
 	const buckets = 64
-	kerneltest.FullMemory(t, buckets*perBucket, func() kerneltest.Backend { return New(Options{hitBuckets: buckets}) })
+	kerneltest.FullMemory(t, buckets*perBucket, func() kerneltest.Backend { return New(Options{maxHits: buckets * load}) })
 }
 
 // variants are those of iptables.

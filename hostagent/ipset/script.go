@@ -1,7 +1,6 @@
 package ipset
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -25,14 +24,30 @@ type script struct {
 	rules    [len(families)]string // iptables-restore, ip6tables-restore
 	arm      string                // ipset: swap the traps
 	reserved *portsnare.PortSet    // ip_local_reserved_ports
+	owe      string                // ipset: if that list could not be written, record what is still ours in it
+	release  string                // ipset: if it could, strike that record
 	tidy     string                // ipset: destroy the old traps, shrink sets, add bans and friends
 	unmake   portsnare.PortSet     // places that nobody else had, by number
 	destroy  string                // ipset: sets to which the rules before may have referred
+	records  string                // ipset: destroy the sets that tell what is ours, once nothing is
+
+	noRoom error // what bans have no room
 }
 
-func (s script) empty() bool { return reflect.DeepEqual(s, script{}) }
+// empty reports whether the script changes nothing. What would be recorded if it
+// failed does not count.
+func (s script) empty() bool {
+	s.owe, s.noRoom = "", nil
+	return reflect.DeepEqual(s, script{})
+}
 
-func (s script) hasRules() bool { return s.rules != [len(families)]string{} }
+// without returns the script without what an error kept from being done.
+func (s script) without(unreserved error) script {
+	if unreserved != nil {
+		s.reserved, s.release = nil, ""
+	}
+	return s
+}
 
 // lines is text for "ipset restore".
 type lines struct{ strings.Builder }
@@ -70,7 +85,7 @@ func changes(have state, want program, now time.Time) script {
 	for _, set := range want.sets {
 		set.shrink(have.contents[set.name], &tidy)
 	}
-	want.ban(have, now, &tidy)
+	s.noRoom = kernel.NoRoom(want.ban(have, now, &tidy))
 	want.befriend(have, now, &tidy)
 	for i := range families {
 		s.rules[i] = tablesScript(have.tables[i], want.tables[i])
@@ -89,12 +104,25 @@ func removal(have state) script {
 		}
 		s.rules[i] = l.String()
 	}
-	if foreign := have.foreignReserved(); have.reservable && !foreign.Equal(have.reserved) {
+	if foreign := have.foreignReserved(); !foreign.Equal(have.reserved) {
 		s.reserved = &foreign
 	}
 	s.unmake = have.contents[made].ports
-	s.destroy = program{}.leftovers(have)
+	var destroy, last lines
+	for _, name := range have.names() {
+		if isRecord(name) {
+			last.addf("destroy %s", name)
+		} else {
+			destroy.addf("destroy %s", name)
+		}
+	}
+	s.destroy, s.records = destroy.String(), last.String()
 	return s
+}
+
+// isRecord reports whether a set of ours tells what else is ours.
+func isRecord(name string) bool {
+	return slices.Contains([]string{trapTCP, trapTCP + fresh, trapUDP, trapUDP + fresh, reserved, owed, made}, name)
 }
 
 // prepare adds what can be added before the traps are swapped.
@@ -130,38 +158,31 @@ func (s set) shrink(have content, l *lines) {
 	}
 }
 
-// ban adds the wanted bans that are missing or run out too early, the longest
-// first and no more than there is room for, and lifts those of allowed sources.
-func (p program) ban(have state, now time.Time, l *lines) {
+// ban lifts the bans of allowed sources, and adds the wanted ones that are missing
+// or run out too early. It returns those for which there is no room.
+func (p program) ban(have state, now time.Time, l *lines) (left []portsnare.Ban) {
+	stand := have.bansUntil()
 	for _, source := range slices.SortedFunc(maps.Keys(have.bans), netip.Prefix.Compare) {
 		if kernel.Covered(source, p.allow) {
-			l.addf("del %s %s", familyOf(source.Addr()).set("ban"), source.Addr())
+			l.addf("%s", liftLine(source))
+			delete(stand, source)
 		}
 	}
-	room := banBuckets*perBucket - len(have.bans)
-	wanted := slices.SortedFunc(slices.Values(p.bans), func(a, b portsnare.Ban) int {
-		return cmp.Or(b.Until.Compare(a.Until), a.Source.Compare(b.Source))
-	})
-	for _, b := range wanted {
-		if room <= 0 {
-			return
-		}
-		if b.Until.After(now) && !kernel.Covered(b.Source, p.allow) && !have.bannedUntil(b.Source, kernel.HeldUntil(b.Until, now)) {
-			l.addf("%s", banLine(b.Source, b.Until, now))
-			room--
-		}
+	fit, left := kernel.FitBans(p.bans, stand, p.allow, now, p.spare)
+	for _, b := range fit {
+		l.addf("%s", banLine(b, now))
 	}
-}
-
-// remaining returns the seconds from now until then that the kernel can count.
-func remaining(until, now time.Time) int64 {
-	left := min(until.Sub(now), portsnare.MaxTimeout)
-	return seconds(left + time.Second - 1)
+	return left
 }
 
 // banLine bans a source, or sets the time that is left of its ban.
-func banLine(source netip.Prefix, until, now time.Time) string {
-	return fmt.Sprintf("add %s %s timeout %d", familyOf(source.Addr()).set("ban"), source.Addr(), remaining(until, now))
+func banLine(b portsnare.Ban, now time.Time) string {
+	return fmt.Sprintf("add %s %s timeout %d", familyOf(b.Source.Addr()).set("ban"), b.Source.Addr(), kernel.Whole(b.Until, now))
+}
+
+// liftLine ends the ban of a source.
+func liftLine(source netip.Prefix) string {
+	return fmt.Sprintf("del %s %s", familyOf(source.Addr()).set("ban"), source.Addr())
 }
 
 // leftovers destroys the sets that nothing needs any more: slots of a larger K,
@@ -184,8 +205,8 @@ func (p program) leftovers(have state) string {
 // reserve completes the wanted sets and the script for the ports that the
 // kernel shall not choose for connections of our own: the traps, beside what
 // somebody else reserved. What we added is what stands in our trap sets, also
-// in those being filled, and is not in the set reserved; this holds at every
-// step of the script.
+// in those being filled, and in the set owed, and is not in the set reserved; this
+// holds at every step of the script.
 func (p program) reserve(have state, s *script) {
 	foreign, traps := have.foreignReserved(), p.traps()
 	for i := range p.sets {
@@ -193,9 +214,14 @@ func (p program) reserve(have state, s *script) {
 			p.sets[i].content.ports = foreign.Intersect(traps)
 		}
 	}
-	if all := foreign.Union(traps); have.reservable && !all.Equal(have.reserved) {
+	if all := foreign.Union(traps); !all.Equal(have.reserved) {
 		s.reserved = &all
 	}
+	var owe, release lines
+	debts := have.reserved.Minus(foreign).Minus(traps)
+	owe.each("add", owed, content{ports: debts.Minus(have.contents[owed].ports)})
+	release.each("del", owed, have.contents[owed])
+	s.owe, s.release = owe.String(), release.String()
 }
 
 // tablesScript returns the text for iptables-restore that leads from have to

@@ -80,10 +80,9 @@ func sample(t testing.TB) kernel.State {
 // bare is the state of a kernel in which nothing of ours stands.
 func bare() state {
 	return state{
-		tables:     [len(families)]map[string]tableState{{}, {}},
-		missing:    portsnare.PortSetOf(numberOf(0), numberOf(1), numberOf(9)),
-		reserved:   portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
-		reservable: true,
+		tables:   [len(families)]map[string]tableState{{}, {}},
+		missing:  portsnare.PortSetOf(numberOf(0), numberOf(1), numberOf(9)),
+		reserved: portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
 	}
 }
 
@@ -93,8 +92,8 @@ func (p program) after(have state) state {
 	p.reserve(have, &s)
 	p.claim(have)
 	next := state{
-		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{}, friends: map[friend]time.Time{},
-		reserved: have.reserved, reservable: true,
+		sets: map[string]bool{}, contents: map[string]content{}, bans: map[netip.Prefix]ban{}, known: kernel.Known{Until: map[kernel.Pair]time.Time{}},
+		reserved: have.reserved,
 	}
 	if s.reserved != nil {
 		next.reserved = *s.reserved
@@ -106,11 +105,7 @@ func (p program) after(have state) state {
 	for i, tables := range p.tables {
 		next.tables[i] = map[string]tableState{}
 		for _, t := range tables {
-			chains := map[string][]string{}
-			for _, c := range t.chains {
-				chains[c.name] = c.rules
-			}
-			next.tables[i][t.name] = tableState{chains, t.jumpRules()}
+			next.tables[i][t.name] = t.state()
 		}
 	}
 	for _, b := range p.bans {
@@ -119,7 +114,7 @@ func (p program) after(have state) state {
 		}
 	}
 	for _, f := range p.friends {
-		next.friends[friend{f.Source, f.Port}] = f.Until
+		next.known.Until[kernel.PairOf(f)] = f.Until
 	}
 	return next
 }
@@ -177,7 +172,7 @@ func golden(t *testing.T, name string, s script) {
 	t.Helper()
 	parts := map[string]string{
 		"1-prepare.ipset": s.prepare, "2-rules.iptables": s.rules[0], "3-rules.ip6tables": s.rules[1],
-		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.tidy, "7-unmake": "", "8-destroy.ipset": s.destroy,
+		"4-arm.ipset": s.arm, "5-reserved.sysctl": "", "6-tidy.ipset": s.release + s.tidy, "7-unmake": "", "8-destroy.ipset": s.destroy + s.records,
 	}
 	for place := range s.unmake.All() {
 		c := places[place.Number-1]
@@ -236,7 +231,7 @@ func TestAllowedPrefixes(t *testing.T) {
 		{"::ffff:0.0.0.0/96", "0.0.0.0/1 128.0.0.0/1", ""},
 	}
 	for _, test := range tests {
-		all := allowed([]netip.Prefix{netip.MustParsePrefix(test.give)})
+		all := kernel.Allowed([]netip.Prefix{netip.MustParsePrefix(test.give)})
 		for i, want := range []string{test.want4, test.want6} {
 			if got := strings.Join(families[i].entries(all), " "); got != want {
 				t.Errorf("%s in IPv%s: %q, want %q", test.give, families[i].digit, got, want)

@@ -10,21 +10,19 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
-	"github.com/portsnare/portsnare/hostagent/localports"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // state is what of ours stands in the kernel.
 type state struct {
-	sets       map[string]bool // by name
-	contents   map[string]content
-	bans       map[netip.Prefix]ban // by source
-	friends    map[friend]time.Time // until when, if they were read
-	crowd      int                  // how many of them are friends of public ports
-	tables     tableStates
-	missing    portsnare.PortSet // places that do not exist, or were made by us although no set tells, by number
-	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
-	reservable bool              // the list can be written
-	lost       portsnare.PortSet // of reserved, what is ours although no set tells
+	sets     map[string]bool // by name
+	contents map[string]content
+	bans     map[netip.Prefix]ban // by source
+	known    kernel.Known         // friends, if they were read
+	tables   tableStates
+	missing  portsnare.PortSet // places that do not exist, or were made by us although no set tells, by number
+	reserved portsnare.PortSet // ip_local_reserved_ports, ours or not
+	lost     portsnare.PortSet // of reserved, what is ours although no set tells
 }
 
 // ban is an entry of the ban sets.
@@ -54,11 +52,13 @@ func (s state) none() bool {
 	return len(s.sets) == 0
 }
 
-// allowed returns the family's networks on the allow list.
-func (s state) allowed(f family) (nets []netip.Prefix) {
-	for _, text := range s.contents[f.set("allow")].nets {
-		if net, err := parseNet(text); err == nil {
-			nets = append(nets, net)
+// allowed returns the networks on the allow lists.
+func (s state) allowed() (nets []netip.Prefix) {
+	for _, f := range families {
+		for _, text := range s.contents[f.set("allow")].nets {
+			if net, err := parseNet(text); err == nil {
+				nets = append(nets, net)
+			}
 		}
 	}
 	return nets
@@ -72,27 +72,19 @@ func parseNet(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-// precision of the kernel's clock, which gives out whole seconds.
-const precision = 2 * time.Second
-
-// bannedUntil reports whether source is banned at least until then.
-func (s state) bannedUntil(source netip.Prefix, then time.Time) bool {
-	b, banned := s.bans[source]
-	return banned && !b.until.Add(precision).Before(then)
-}
-
-// readReserved reads the list of reserved ports, if it can be written.
-func (s *state) readReserved() (err error) {
-	if s.reservable = localports.Writable(localports.Path); s.reservable {
-		s.reserved, err = localports.Read(localports.Path)
+// bansUntil returns until when each source is banned.
+func (s state) bansUntil() map[netip.Prefix]time.Time {
+	until := make(map[netip.Prefix]time.Time, len(s.bans))
+	for source, b := range s.bans {
+		until[source] = b.until
 	}
-	return err
+	return until
 }
 
 // foreignReserved returns what others put into ip_local_reserved_ports.
 func (s state) foreignReserved() portsnare.PortSet {
 	var ours portsnare.PortSet
-	for _, name := range []string{trapTCP, trapTCP + fresh, trapUDP, trapUDP + fresh} {
+	for _, name := range []string{trapTCP, trapTCP + fresh, trapUDP, trapUDP + fresh, owed} {
 		ours = ours.Union(s.contents[name].ports)
 	}
 	return s.reserved.Minus(ours.Minus(s.contents[reserved].ports).Union(s.lost))
@@ -109,6 +101,11 @@ func isMemory(set string) bool {
 	})
 }
 
+// familyOfSet returns the index of the family that a set belongs to.
+func familyOfSet(set string) int {
+	return slices.IndexFunc(families[:], func(f family) bool { return strings.HasSuffix(set, f.digit) })
+}
+
 func isAllow(set string) bool { return strings.HasPrefix(set, prefix+"allow") }
 
 func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
@@ -117,7 +114,7 @@ func isBans(set string) bool { return strings.HasPrefix(set, prefix+"ban") }
 func (s *state) parseSets(text string, now time.Time) error {
 	bitmaps := map[string]bool{}
 	ranges := map[string][]portsnare.PortRange{}
-	s.contents, s.bans, s.friends = map[string]content{}, map[netip.Prefix]ban{}, map[friend]time.Time{}
+	s.contents, s.bans, s.known = map[string]content{}, map[netip.Prefix]ban{}, kernel.Known{Until: map[kernel.Pair]time.Time{}}
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 {
@@ -140,13 +137,13 @@ func (s *state) parseSets(text string, now time.Time) error {
 			}
 			s.bans[source] = b
 		case isCrowd(name):
-			s.crowd++
+			s.known.Crowd[familyOfSet(name)]++
 		case isFriends(name):
 			f, until, err := parseFriend(fields[2:], now)
 			if err != nil {
 				return err
 			}
-			s.friends[f] = until
+			s.known.Until[f] = until
 		default:
 			c := s.contents[name]
 			c.nets = append(c.nets, entry)
@@ -189,8 +186,9 @@ func parseExtras(fields []string) (left time.Duration, packets uint64, err error
 	return left, packets, nil
 }
 
-// parseTable reads the output of iptables-save for one table.
-func parseTable(text string) tableState {
+// parseTable reads from the output of iptables-save for one table what concerns the
+// chains that are ours.
+func parseTable(text string, isOurs func(chain string) bool) tableState {
 	t := tableState{chains: map[string][]string{}}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -215,7 +213,7 @@ func parseTable(text string) tableState {
 }
 
 func isOurs(chain string) bool {
-	return chain == chainMain || strings.HasPrefix(chain, chainMain+"_")
+	return (chain == chainMain || strings.HasPrefix(chain, chainMain+"_")) && !isStaged(chain)
 }
 
 // target returns where a rule leads.
@@ -252,4 +250,17 @@ func (t table) jumpRules() []string {
 
 func (t table) has(name string) bool {
 	return slices.ContainsFunc(t.chains, func(c chain) bool { return c.name == name })
+}
+
+// summary names what of ours stands.
+func (s state) summary() string {
+	words := s.names()
+	for i, tables := range s.tables {
+		for _, name := range slices.Sorted(maps.Keys(tables)) {
+			for _, chain := range tables[name].names() {
+				words = append(words, families[i].tool+" "+name+" "+chain)
+			}
+		}
+	}
+	return strings.Join(append(words, "reserved ports"), ", ")
 }

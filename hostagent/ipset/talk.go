@@ -2,13 +2,10 @@ package ipset
 
 import (
 	"strings"
-	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
-
-// heardTime is how long an answer may take that makes a friend.
-const heardTime = time.Minute
 
 // talk notes which peer has sent data to a protected port in a conversation
 // that it began. Assured means that tracking saw the peer answer our sequence
@@ -22,7 +19,7 @@ func (r rules) talk() []chain {
 	published := in(r.set(spoken), "src") + " " + begun
 	return []chain{
 		{chainTalk, []string{
-			data + " " + in(protectedTCP, "dst") + " " + begun + " " + toUs + " " + keep(r.set(heard), "src,dst", heardTime),
+			data + " " + in(protectedTCP, "dst") + " " + begun + " " + toUs + " " + keep(r.set(heard), "src,dst", kernel.HeardTime),
 			"-p tcp -m conntrack --ctstate DNAT -g " + chainPublished,
 		}},
 		{chainPublished, r.befriend("-p tcp "+published, "dst", "src,dst")},
@@ -52,7 +49,7 @@ func (r rules) leave() []chain {
 			data + " " + answers + " -g " + chainSaid,
 		}},
 		{chainSaid, append(r.befriend("-p tcp", "src", "dst,src"),
-			"-p tcp -m conntrack --ctstate DNAT "+keep(r.set(spoken), "dst", heardTime))},
+			"-p tcp -m conntrack --ctstate DNAT "+keep(r.set(spoken), "dst", kernel.HeardTime))},
 		{chainRefuse, refuse},
 	}
 }

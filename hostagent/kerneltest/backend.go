@@ -17,10 +17,13 @@ type Backend interface {
 	Check(ctx context.Context) error
 	Set(ctx context.Context, order kernel.State) (changed bool, err error)
 	Ban(ctx context.Context, bans []portsnare.Ban) error
+	Unban(ctx context.Context, sources []netip.Prefix) error
 	Bans(ctx context.Context) ([]portsnare.Ban, error)
 	Dropped(ctx context.Context) (map[netip.Prefix]uint64, error)
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
 	Full(ctx context.Context) (memories []string, err error)
+	Armed(ctx context.Context) (kernel.Standing, error)
+	Problems() []error
 	Flush(ctx context.Context) error
 }
 
@@ -61,6 +64,9 @@ func (noDefence) Ban(context.Context, []portsnare.Ban) error               { ret
 func (noDefence) Friends(context.Context) ([]portsnare.Friend, error)      { return nil, nil }
 func (noDefence) Bans(context.Context) ([]portsnare.Ban, error)            { return nil, nil }
 func (noDefence) Dropped(context.Context) (map[netip.Prefix]uint64, error) { return nil, nil }
+func (noDefence) Unban(context.Context, []netip.Prefix) error              { return nil }
+func (noDefence) Armed(context.Context) (kernel.Standing, error)           { return kernel.Standing{}, nil }
+func (noDefence) Problems() []error                                        { return nil }
 func (noDefence) Full(context.Context) ([]string, error)                   { return nil, nil }
 func (noDefence) Flush(context.Context) error                              { return nil }
 

@@ -124,6 +124,8 @@ func (w *world) refusals() map[string]error {
 		_, errs["Dropped"] = w.b.Dropped(ctx)
 		_, errs["Friends"] = w.b.Friends(ctx)
 		_, errs["Full"] = w.b.Full(ctx)
+		_, errs["Armed"] = w.b.Armed(ctx)
+		errs["Unban"] = w.b.Unban(ctx, nil)
 		errs["Flush"] = w.b.Flush(ctx)
 		return nil
 	})
@@ -181,7 +183,7 @@ func TestUnreadableTable(t *testing.T) {
 		w.output("nft", "add rule ip raw PREROUTING ct state vmap { new : accept }")
 		before := w.snapshot()["nft list ruleset"]
 		errs := w.refusals()
-		for _, name := range []string{"Ban", "Bans", "Dropped", "Friends", "Full"} {
+		for _, name := range []string{"Ban", "Unban", "Bans", "Dropped", "Friends", "Full"} {
 			if errs[name] != nil {
 				t.Errorf("%s, which needs no table: %v", name, errs[name])
 			}

@@ -5,11 +5,11 @@ package localports
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
 )
@@ -20,14 +20,14 @@ const Path = "/proc/sys/net/ipv4/ip_local_reserved_ports"
 // longest is more than the longest list, which names every second port.
 const longest = 1 << 18
 
-// Writable reports whether the list can be written. In some containers it
-// cannot.
-func Writable(path string) bool { return unix.Access(path, unix.W_OK) == nil }
-
-// Read returns the ports on the list. The kernel gives it out whole in the
-// first read and wrongly in pieces, so os.ReadFile would not do.
+// Read returns the ports on the list, none where there is no list. The kernel
+// gives it out whole in the first read and wrongly in pieces, so os.ReadFile would
+// not do.
 func Read(path string) (portsnare.PortSet, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return portsnare.PortSet{}, nil
+	}
 	if err != nil {
 		return portsnare.PortSet{}, err
 	}
@@ -40,8 +40,30 @@ func Read(path string) (portsnare.PortSet, error) {
 	return Parse(string(text[:n]))
 }
 
-// Write replaces the list.
-func Write(path string, ports portsnare.PortSet) error {
+// Replace writes the list and reads it back. The error is of kind
+// [portsnare.Denied] if the list cannot be written, as in some containers, and
+// [portsnare.Conflict] if the kernel holds another one afterwards.
+func Replace(path string, ports portsnare.PortSet) error {
+	failure := &portsnare.Error{
+		Kind: portsnare.Denied, Op: "write", Subject: path,
+		Hint: "make it writable for portsnare-agent; in a container, mount /proc/sys read-write",
+	}
+	if failure.Err = write(path, ports); failure.Err != nil {
+		return failure
+	}
+	stands, err := Read(path)
+	if err == nil && !stands.Equal(Numbers(ports)) {
+		err = fmt.Errorf("the kernel holds %d other ports than were written", stands.Minus(ports).Union(ports.Minus(stands)).Len())
+	}
+	if err != nil {
+		failure.Kind, failure.Err = portsnare.Conflict, err
+		failure.Hint = "another program may write the list, too"
+		return failure
+	}
+	return nil
+}
+
+func write(path string, ports portsnare.PortSet) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -82,12 +104,15 @@ func Format(ports portsnare.PortSet) string {
 // tcp is what the list leaves out of a port's name.
 var tcp = "/" + portsnare.TCP.String()
 
-// Numbers returns ports as a set of the kernel knows them, without a protocol.
-// TCP stands for none.
-func Numbers(ports portsnare.PortSet) portsnare.PortSet {
-	ranges := ports.Ranges()
+// Of returns ports without a protocol as those of one.
+func Of(numbers portsnare.PortSet, protocol portsnare.Protocol) portsnare.PortSet {
+	ranges := numbers.Ranges()
 	for i := range ranges {
-		ranges[i].Protocol = portsnare.TCP
+		ranges[i].Protocol = protocol
 	}
 	return portsnare.NewPortSet(ranges...)
 }
+
+// Numbers returns ports as a set of the kernel knows them, without a protocol.
+// TCP stands for none.
+func Numbers(ports portsnare.PortSet) portsnare.PortSet { return Of(ports, portsnare.TCP) }

@@ -29,13 +29,29 @@ func TestReadWhatWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := portsnare.NewPortSet(portsnare.PortRange{Protocol: portsnare.TCP, From: 1, To: 9}, portsnare.PortRange{Protocol: portsnare.TCP, From: 65535, To: 65535})
-	if err := Write(path, want); err != nil {
+	if err := Replace(path, want); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Read(path); err != nil || !got.Equal(want) {
 		t.Errorf("read %s, %v; want %s", got, err, want)
 	}
-	if Writable(filepath.Join(path, "no")) {
-		t.Error("a file that is not there is writable")
+}
+
+// TestReplaceReadsBack: a list is not called written unless it is.
+func TestReplaceReadsBack(t *testing.T) {
+	want := portsnare.NewPortSet(portsnare.PortRange{Protocol: portsnare.TCP, From: 1, To: 9})
+	for path, kind := range map[string]portsnare.Kind{
+		"/dev/null":                        portsnare.Conflict, // takes everything and holds nothing
+		filepath.Join(t.TempDir(), "none"): portsnare.Denied,
+	} {
+		if err := Replace(path, want); !errors.Is(err, kind) || portsnare.HintOf(err) == "" {
+			t.Errorf("Replace(%s) = %v, want %s with a hint", path, err, kind)
+		}
+	}
+}
+
+func TestReadNoList(t *testing.T) {
+	if got, err := Read(filepath.Join(t.TempDir(), "none")); err != nil || !got.Empty() {
+		t.Errorf("Read of no list = %s, %v; want none", got, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -14,15 +13,12 @@ import (
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
-// DefaultLogGroup is the NFLOG group that hits and bans are logged to.
-const DefaultLogGroup = 5709
-
 // Options are the choices of a [Backend]. The zero Options are ready to use.
 type Options struct {
-	LogGroup uint16           // NFLOG group; DefaultLogGroup if 0
+	LogGroup uint16           // NFLOG group; kernel.LogGroup if 0
 	Now      func() time.Time // the clock; time.Now if nil
 
-	maxHits int    // for tests; maxHits if 0
+	maxHits int    // for tests; kernel.MaxHits if 0
 	run     runner // for tests
 }
 
@@ -31,20 +27,21 @@ type Options struct {
 type Backend struct {
 	opts Options
 
-	mu     sync.Mutex
-	memory memory
+	mu       sync.Mutex
+	memory   memory
+	problems kernel.Problems
 }
 
 // New returns a backend. It touches nothing.
 func New(opts Options) *Backend {
 	if opts.LogGroup == 0 {
-		opts.LogGroup = DefaultLogGroup
+		opts.LogGroup = kernel.LogGroup
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
 	if opts.maxHits == 0 {
-		opts.maxHits = maxHits
+		opts.maxHits = kernel.MaxHits
 	}
 	if opts.run == nil {
 		opts.run = program{}
@@ -53,26 +50,31 @@ func New(opts Options) *Backend {
 }
 
 // Check returns an error unless the backend can work here: of kind
-// [portsnare.Unavailable] if nft is missing or the kernel does not know its
-// tables, [portsnare.Denied] without CAP_NET_ADMIN. It changes nothing.
+// [portsnare.Unavailable] if nft is missing, or it or the kernel does not know
+// something that an order may need, [portsnare.Denied] without CAP_NET_ADMIN. The
+// kernel is given the very program and told not to keep it: nothing is changed.
 func (b *Backend) Check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.inspect(ctx, isBans)
-	return err
+	if _, err := b.inspect(ctx, isBans); err != nil {
+		return err
+	}
+	return b.rehearse(ctx)
 }
 
 // Set makes the kernel carry out order and nothing else, in one transaction, and
 // reports whether anything had to be changed. Hits, strikes, bans and friends
 // live on. Bans and friends of the order are added or prolonged, never
-// shortened; the bans of allowed sources are lifted.
+// shortened; the bans of allowed sources are lifted. What could not be done
+// although the traps are armed, [Backend.Problems] returns.
 //
 // Where the kernel says that no rule has changed since the last Set, nothing is
 // read back but bans and friends, and not even those for an order that brings
 // new ports alone. Whatever somebody else has damaged is put right.
 //
 // Errors are as of [Backend.Check], and [portsnare.Invalid] for an order that
-// contradicts itself.
+// contradicts itself or a program that nft does not understand although Check finds
+// nothing missing.
 func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, err error) {
 	if err := order.Validate(); err != nil {
 		return false, err
@@ -87,9 +89,20 @@ func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, er
 	if b.hasten(want) {
 		return true, nil
 	}
+	for _, want.spare = range kernel.Spares {
+		changed, err = b.carryOut(ctx, want)
+		if !errors.Is(err, portsnare.LimitExceeded) {
+			break
+		}
+	}
+	return changed, b.diagnose(ctx, err)
+}
+
+// carryOut makes what stands what is wanted.
+func (b *Backend) carryOut(ctx context.Context, want table) (changed bool, err error) {
 	withFriends := func(set string) bool { return isBans(set) || isFriends(set) }
 	wanted := isBans
-	if len(order.Friends) > 0 {
+	if len(want.friends) > 0 {
 		wanted = withFriends
 	}
 	have, err := b.inspect(ctx, wanted)
@@ -101,12 +114,23 @@ func (b *Backend) Set(ctx context.Context, order kernel.State) (changed bool, er
 	}
 	b.recoverRecord(&have)
 	todo := changes(have, want, b.opts.Now())
-	if err := b.apply(ctx, todo); err != nil {
+	unreserved, err := b.apply(ctx, todo)
+	if err != nil {
 		b.memory.known = nil
 		return true, err
 	}
-	b.memory.keep(want, want.own(have))
-	return !todo.empty(), nil
+	b.problems = kernel.Problems{NoRoom: todo.noRoom, Unreserved: unreserved}
+	b.keep(want, have)
+	return !todo.without(unreserved).empty(), nil
+}
+
+// Problems returns what the last Set could not do although it armed the traps:
+// [portsnare.LimitExceeded] if bans found no room, [portsnare.Denied] or
+// [portsnare.Conflict] if trap ports could not be reserved.
+func (b *Backend) Problems() []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.problems.All()
 }
 
 // recoverRecord makes up for a record that was lost, with the table or alone.
@@ -114,31 +138,71 @@ func (b *Backend) recoverRecord(have *state) {
 	have.lost = b.memory.own.Intersect(have.reserved).Minus(have.ports[reserved])
 }
 
-// Flush removes every trace of ours from the kernel and nothing else. Where
-// nothing is, it does nothing.
+// Flush removes every trace of ours from the kernel and nothing else, and looks
+// whether it is gone. Where nothing is, it does nothing.
+//
+// Rules go first and the record of what else is ours goes last, so that after an
+// error another Flush can end the work. The error is of kind [portsnare.Denied] if
+// reserved ports cannot be released, and [portsnare.Conflict] if somebody puts back
+// what was removed.
 func (b *Backend) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	have, err := b.inspect(ctx, isBans)
+	if err := b.remove(ctx); err != nil {
+		return err
+	}
+	left, err := b.removal(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !left.empty():
+		return &portsnare.Error{
+			Kind: portsnare.Conflict, Op: "flush", Subject: "nftables",
+			Err:  errors.New("table " + ours + " or its reserved ports are back"),
+			Hint: "stop the agent that puts them back, and flush again",
+		}
+	}
+	b.memory.own, b.problems = portsnare.PortSet{}, kernel.Problems{}
+	return nil
+}
+
+func (b *Backend) remove(ctx context.Context) error {
+	todo, err := b.removal(ctx)
 	if err != nil {
 		return err
 	}
-	b.recoverRecord(&have)
-	b.memory.known, b.memory.own = nil, portsnare.PortSet{}
-	return b.apply(ctx, removal(have))
-}
-
-// apply runs a script.
-func (b *Backend) apply(ctx context.Context, s script) error {
-	if err := b.transact(ctx, s.arm); err != nil {
+	b.memory.known = nil
+	if err := b.transact(ctx, todo.arm); err != nil {
 		return err
 	}
-	if s.reserved != nil {
-		if err := localports.Write(localports.Path, *s.reserved); err != nil {
-			return fmt.Errorf("reserve trap ports: %w", err)
+	if todo.reserved != nil {
+		if err := localports.Replace(localports.Path, *todo.reserved); err != nil {
+			return kernel.Unremoved(err)
 		}
 	}
-	return b.transact(ctx, s.settle)
+	return b.transact(ctx, todo.settle)
+}
+
+// removal returns how all of ours that stands is removed.
+func (b *Backend) removal(ctx context.Context) (script, error) {
+	have, err := b.inspect(ctx, isBans)
+	b.recoverRecord(&have)
+	return removal(have), err
+}
+
+// apply runs a script. That trap ports cannot be reserved keeps nothing from being
+// armed, but what waits for it is not run.
+func (b *Backend) apply(ctx context.Context, s script) (unreserved, err error) {
+	if err := b.transact(ctx, s.arm); err != nil {
+		return nil, err
+	}
+	if s.reserved != nil {
+		unreserved = kernel.Unreserved(localports.Replace(localports.Path, *s.reserved))
+	}
+	if unreserved != nil {
+		return unreserved, nil
+	}
+	return nil, b.transact(ctx, s.settle)
 }
 
 func (b *Backend) transact(ctx context.Context, text string) error {
@@ -202,11 +266,12 @@ func (b *Backend) readSets(ctx context.Context, have *state, wanted func(set str
 		if !wanted(name) {
 			continue
 		}
+		now := b.opts.Now() // the kernel reads its clock before nft has printed all
 		text, err := b.list(ctx, name)
 		if err != nil {
 			return err
 		}
-		if err := have.parseSet(text, b.opts.Now()); err != nil {
+		if err := have.parseSet(text, now); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
@@ -220,17 +285,11 @@ func (b *Backend) list(ctx context.Context, set string) (string, error) {
 
 // able returns an error if nft or the privilege to use it is missing.
 func (b *Backend) able() error {
-	switch {
-	case !b.opts.run.installed():
+	if !b.opts.run.installed() {
 		return &portsnare.Error{
 			Kind: portsnare.Unavailable, Op: "find program", Subject: "nft",
 			Err: errors.New("not installed"), Hint: "apt-get install nftables",
 		}
-	case !host.NetAdmin():
-		return &portsnare.Error{
-			Kind: portsnare.Denied, Op: "program the firewall",
-			Err: os.ErrPermission, Hint: "run as root, or with CAP_NET_ADMIN",
-		}
 	}
-	return nil
+	return host.CheckPrivilege()
 }

@@ -2,10 +2,10 @@ package nftables
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/kernel"
@@ -49,65 +49,85 @@ func (b *Backend) Friends(ctx context.Context) ([]portsnare.Friend, error) {
 	if err != nil {
 		return nil, err
 	}
-	friends := make([]portsnare.Friend, 0, len(have.friends))
-	for f, until := range have.friends {
-		port := portsnare.Port{Protocol: portsnare.TCP, Number: f.port}
-		friends = append(friends, portsnare.Friend{Source: f.source, Port: port, Until: until})
-	}
-	slices.SortFunc(friends, func(x, y portsnare.Friend) int {
-		if c := x.Source.Compare(y.Source); c != 0 {
-			return c
-		}
-		return int(x.Port.Number) - int(y.Port.Number)
-	})
-	return friends, nil
+	return have.known.Friends(), nil
 }
 
 // Ban shuts each Source out until its Until, whatever stood there: it prolongs
-// a ban as well as it shortens one. Neither a time that is past nor an allowed
-// source changes anything. A source must be as [portsnare.BanPrefix] makes it,
-// else the error is [portsnare.Invalid].
+// a ban as well as it shortens one, all in one transaction. Neither a time that is
+// past nor an allowed source changes anything; of two bans of one source the last
+// counts. A source must be as [portsnare.BanPrefix] makes it, else the error is
+// [portsnare.Invalid] and nobody is banned. Those for which there is no room are
+// named by an error of kind [portsnare.LimitExceeded]; the others are banned then.
 func (b *Backend) Ban(ctx context.Context, bans []portsnare.Ban) error {
 	for _, one := range bans {
-		if err := b.ban(ctx, one.Source, one.Until); err != nil {
-			return err
+		if err := portsnare.CheckSource(one.Source); err != nil {
+			return fmt.Errorf("ban: %w", err)
 		}
 	}
-	return nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(bans) == 0 {
+		return b.able()
+	}
+	var left []portsnare.Ban
+	var err error
+	for _, spare := range kernel.Spares {
+		if left, err = b.ban(ctx, bans, spare); !errors.Is(err, portsnare.LimitExceeded) {
+			break
+		}
+	}
+	return errors.Join(err, kernel.NoRoom(left))
 }
 
-func (b *Backend) ban(ctx context.Context, source netip.Prefix, until time.Time) error {
-	if err := portsnare.CheckSource(source); err != nil {
-		return fmt.Errorf("ban: %w", err)
+// ban bans and returns those for which there is no room, less spare.
+func (b *Backend) ban(ctx context.Context, bans []portsnare.Ban, spare int) ([]portsnare.Ban, error) {
+	have, err := b.inspect(ctx, isBans)
+	if err != nil {
+		return nil, err
 	}
+	now, stand := b.opts.Now(), have.bansUntil()
+	fit, left := kernel.Impose(bans, stand, have.allowed(), now, spare)
+	if len(fit) == 0 {
+		return left, nil
+	}
+	var l lines
+	have.declareBans(&l)
+	if l.Len() > 0 {
+		b.memory.known = nil
+	}
+	l.put(have.entries(fit, stand), now)
+	return left, b.transact(ctx, l.String())
+}
+
+// declareBans declares the sets of bans that are missing, before the first order.
+func (s state) declareBans(l *lines) {
+	for _, f := range families {
+		if _, ok := s.sets[f.set(ban)]; !ok {
+			l.addf("table %s {", ours)
+			f.bans().declare(l)
+			l.addf("}")
+		}
+	}
+}
+
+// Unban ends the bans of sources, in one transaction. One that is not banned changes
+// nothing.
+func (b *Backend) Unban(ctx context.Context, sources []netip.Prefix) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	have, err := b.inspect(ctx, isBans)
 	if err != nil {
 		return err
 	}
-	now := b.opts.Now()
-	if !until.After(now) || kernel.Covered(source, have.nets[familyOf(source.Addr()).set(allow)]) {
-		return nil
-	}
-	stands, ok := have.bans[source]
-	if !ok && have.standing()[familyOf(source.Addr()).set(ban)] >= maxSources {
-		return &portsnare.Error{
-			Kind: portsnare.LimitExceeded, Op: "ban", Subject: source.String(),
-			Err: fmt.Errorf("%d sources are banned, and no more can be", maxSources),
+	var lifted []entry
+	for _, source := range sources {
+		if stands, ok := have.bans[source]; ok {
+			lifted = append(lifted, banEntry(source, stands))
 		}
 	}
-	stands.until = until
-	e := banEntry(source, stands)
-	e.stands = ok
+	b.memory.bans = nil // or the next order would not ban them again
 	var l lines
-	if _, ok := have.sets[e.set]; !ok { // before the first order
-		b.memory.known = nil
-		l.addf("table %s {", ours)
-		familyOf(source.Addr()).bans().declare(&l)
-		l.addf("}")
-	}
-	l.put([]entry{e}, now)
+	l.drop(lifted, b.opts.Now())
 	return b.transact(ctx, l.String())
 }
 

@@ -1,12 +1,9 @@
 package nftables
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portsnare/portsnare"
@@ -23,9 +20,7 @@ type entry struct {
 
 // text returns the entry as nft takes it.
 func (e entry) text(now time.Time) string {
-	left := min(e.until.Sub(now), portsnare.MaxTimeout)
-	whole := (left + time.Second - 1).Truncate(time.Second)
-	return e.key + e.counter + " timeout " + duration(whole)
+	return e.key + e.counter + " timeout " + duration(time.Duration(kernel.Whole(e.until, now))*time.Second)
 }
 
 // put adds entries. Of one that stands, kernels before 6.12 would keep the end
@@ -44,6 +39,7 @@ func (l *lines) put(entries []entry, now time.Time) {
 			again[e.set] = append(again[e.set], e.text(now))
 		}
 	}
+	slices.Sort(sets)
 	for _, set := range sets {
 		l.each("add", set, all[set])
 		l.each("delete", set, keys[set])
@@ -51,89 +47,61 @@ func (l *lines) put(entries []entry, now time.Time) {
 	}
 }
 
+// ban returns the bans to be added: those wanted that are missing or run out too
+// early and, where the table is made anew, those that stood in the old one. Left are
+// those for which there is no room.
+func (t table) ban(have state, anew bool, now time.Time) (entries []entry, left []portsnare.Ban) {
+	wanted, stand := t.bans, have.bansUntil()
+	if anew {
+		for source, until := range stand {
+			wanted = append(wanted[:len(wanted):len(wanted)], portsnare.Ban{Source: source, Until: until})
+		}
+		stand = nil
+	}
+	for source := range stand {
+		if kernel.Covered(source, t.allow) { // is lifted
+			delete(stand, source)
+		}
+	}
+	fit, left := kernel.FitBans(wanted, stand, t.allow, now, t.spare)
+	return have.entries(fit, stand), left
+}
+
+// entries returns bans as entries, with the counters of those that stood.
+func (s state) entries(bans []portsnare.Ban, stand map[netip.Prefix]time.Time) (all []entry) {
+	for _, b := range bans {
+		before := s.bans[b.Source]
+		before.until = b.Until
+		e := banEntry(b.Source, before)
+		_, e.stands = stand[b.Source]
+		all = append(all, e)
+	}
+	return all
+}
+
 // lift ends the bans of allowed sources.
 func (t table) lift(have state, now time.Time, l *lines) {
-	lifted, keys := map[string][]string{}, map[string][]string{}
+	var lifted []entry
 	for source, b := range have.bans {
 		if kernel.Covered(source, t.allow) {
-			e := banEntry(source, b)
-			lifted[e.set], keys[e.set] = append(lifted[e.set], e.text(now)), append(keys[e.set], e.key)
+			lifted = append(lifted, banEntry(source, b))
 		}
+	}
+	l.drop(lifted, now)
+}
+
+// drop deletes entries that stand.
+func (l *lines) drop(entries []entry, now time.Time) {
+	lifted, keys := map[string][]string{}, map[string][]string{}
+	for _, e := range entries {
+		lifted[e.set], keys[e.set] = append(lifted[e.set], e.text(now)), append(keys[e.set], e.key)
 	}
 	for _, set := range names(keys) {
 		slices.Sort(lifted[set])
 		slices.Sort(keys[set])
 		l.each("add", set, lifted[set]) // or it may have run out by now
-		l.each("delete", set, keys[set])
+		l.each("delete", set, slices.Compact(keys[set]))
 	}
-}
-
-// spare is how much room is left in a set for what the kernel adds while we do:
-// an entry without room would have the whole transaction refused.
-const spare = 1024
-
-// fitting returns the entries for which there is room beside those that stand,
-// counted by set, the longest first.
-func fitting(entries []entry, standing map[string]int) []entry {
-	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.set, b.set), b.until.Compare(a.until), cmp.Compare(a.key, b.key))
-	})
-	return slices.DeleteFunc(entries, func(e entry) bool {
-		if !e.stands {
-			standing[e.set]++
-		}
-		return !e.stands && standing[e.set] > capacity(e.set)-spare
-	})
-}
-
-// standing returns how many bans and friends there are, by set.
-func (s state) standing() map[string]int {
-	n := map[string]int{}
-	maps.Copy(n, s.crowd)
-	for source := range s.bans {
-		n[familyOf(source.Addr()).set(ban)]++
-	}
-	for f := range s.friends {
-		n[familyOf(f.source.Addr()).set(friends)]++
-	}
-	return n
-}
-
-// capacity returns how many entries a set takes.
-func capacity(set string) int {
-	switch strings.TrimRight(set, "46") {
-	case friends:
-		return maxFriends
-	case crowd:
-		return maxCrowd
-	}
-	return maxSources
-}
-
-// ban returns the bans to be added: those wanted that are missing or run out too
-// early and, where the table is made anew, those that stood in the old one.
-func (t table) ban(have state, anew bool, now time.Time) []entry {
-	wanted, standing := map[netip.Prefix]banned{}, have.standing()
-	if anew {
-		maps.Copy(wanted, have.bans)
-		clear(standing)
-	}
-	for _, b := range t.bans {
-		if stands := have.bans[b.Source]; !reaches(stands.until, kernel.HeldUntil(b.Until, now)) {
-			stands.until = b.Until
-			wanted[b.Source] = stands
-		}
-	}
-	var entries []entry
-	for source, b := range wanted {
-		if b.until.After(now) && !kernel.Covered(source, t.allow) {
-			e := banEntry(source, b)
-			_, e.stands = have.bans[source]
-			e.stands = e.stands && !anew
-			entries = append(entries, e)
-		}
-	}
-	return fitting(entries, standing)
 }
 
 func banEntry(source netip.Prefix, b banned) entry {
@@ -146,32 +114,24 @@ func banEntry(source netip.Prefix, b banned) entry {
 
 // befriend returns the friends to be added, as ban does, and those of public
 // ports to the crowd as well.
-func (t table) befriend(have state, anew bool, now time.Time) []entry {
-	wanted, standing := map[friend]time.Time{}, have.standing()
+func (t table) befriend(have state, anew bool, now time.Time) (entries []entry) {
+	wanted, known := t.friends, have.known
 	if anew {
-		maps.Copy(wanted, have.friends)
-		clear(standing)
+		wanted = append(wanted[:len(wanted):len(wanted)], known.Friends()...)
+		known = kernel.Known{}
 	}
-	for _, want := range t.friends {
-		f := friend{want.Source, want.Port.Number}
-		if !reaches(have.friends[f], kernel.HeldUntil(want.Until, now)) {
-			wanted[f] = want.Until
-		}
-	}
-	var entries []entry
-	for f, until := range wanted {
-		if !until.After(now) {
-			continue
-		}
-		_, stands := have.friends[f]
-		e := entry{set: familyOf(f.source.Addr()).set(friends), key: f.key(), until: until, stands: stands && !anew}
+	for _, f := range kernel.FitFriends(wanted, known, t.public, now, t.spare) {
+		_, stands := known.Until[kernel.PairOf(f)]
+		e := entry{set: familyOf(f.Source.Addr()).set(friends), key: friendKey(f), until: f.Until, stands: stands}
 		entries = append(entries, e)
-		if t.public.Has(portsnare.Port{Protocol: portsnare.TCP, Number: f.port}) {
-			e.set = familyOf(f.source.Addr()).set(crowd)
+		if t.public.Has(f.Port) {
+			e.set = familyOf(f.Source.Addr()).set(crowd)
 			entries = append(entries, e)
 		}
 	}
-	return fitting(entries, standing)
+	return entries
 }
 
-func (f friend) key() string { return fmt.Sprintf("%s . %d", f.source.Addr(), f.port) }
+func friendKey(f portsnare.Friend) string {
+	return fmt.Sprintf("%s . %d", f.Source.Addr(), f.Port.Number)
+}

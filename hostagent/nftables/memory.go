@@ -41,13 +41,17 @@ func (m *memory) recall() (have state, ok bool) {
 		return have, false
 	}
 	have = *m.known
-	have.bans, have.friends, have.crowd = map[netip.Prefix]banned{}, map[friend]time.Time{}, map[string]int{}
+	have.bans, have.known = map[netip.Prefix]banned{}, kernel.Known{Until: map[kernel.Pair]time.Time{}}
 	return have, true
 }
 
 // keep remembers what has been carried out, and what of ip_local_reserved_ports
-// is ours.
-func (m *memory) keep(t table, own portsnare.PortSet) {
+// is ours: also what was ours before, if it could not be released.
+func (b *Backend) keep(t table, before state) {
+	m, own := &b.memory, t.own(before)
+	if b.problems.Unreserved != nil {
+		own = own.Union(before.ports[reserved])
+	}
 	t.record(own)
 	m.own, m.bans, m.friends = own, t.bans, t.friends
 	if m.known != nil { // else the kernel does not tell its generation
@@ -59,7 +63,7 @@ func (m *memory) keep(t table, own portsnare.PortSet) {
 // reports whether it did.
 func (b *Backend) hasten(want table) bool {
 	have, ok := b.memory.recall()
-	if !ok || have.readReserved() != nil || !b.memory.differInPorts(want, have) {
+	if !ok || b.problems.Unreserved != nil || have.readReserved() != nil || !b.memory.differInPorts(want, have) {
 		return false
 	}
 	list, release := want.reserve(have)
@@ -67,26 +71,29 @@ func (b *Backend) hasten(want table) bool {
 	if len(arm) == 0 {
 		return false
 	}
-	if err := b.memory.swap(arm, list, release.messages()); err != nil {
+	unreserved, err := b.memory.swap(arm, list, release.messages())
+	if err != nil {
 		b.memory.known = nil // who knows how far it came
 		return false
 	}
-	b.memory.keep(want, want.own(have))
+	b.problems.Unreserved = unreserved
+	b.keep(want, have)
 	return true
 }
 
 // swap makes the changes that arm, writes the list of reserved ports, and makes
 // the changes that had to wait for that.
-func (m *memory) swap(arm []netlink.Message, list *portsnare.PortSet, settle []netlink.Message) error {
+func (m *memory) swap(arm []netlink.Message, list *portsnare.PortSet, settle []netlink.Message) (unreserved, err error) {
 	if err := m.commit(arm); err != nil {
-		return err
+		return nil, err
 	}
 	if list != nil {
-		if err := localports.Write(localports.Path, *list); err != nil {
-			return err
-		}
+		unreserved = kernel.Unreserved(localports.Replace(localports.Path, *list))
 	}
-	return m.commit(settle)
+	if unreserved != nil {
+		return unreserved, nil
+	}
+	return nil, m.commit(settle)
 }
 
 // commit makes changes, if there are any.
@@ -139,8 +146,6 @@ func (t table) recalled() state {
 	for _, s := range t.sets {
 		have.sets[s.name], have.ports[s.name], have.nets[s.name] = s.digest(), s.ports, s.nets
 	}
-	for _, c := range t.chains {
-		have.chains[c.name] = chainState{c.hook.form("filter", "accept"), c.digests()}
-	}
+	have.chains = states(t.chains)
 	return have
 }

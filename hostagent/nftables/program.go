@@ -29,6 +29,9 @@ const (
 	reserved  = "reserved" // what we added to ip_local_reserved_ports
 )
 
+// sums is the set that holds what identifies the chains.
+const sums = "sums"
+
 var portSets = []string{trapTCP, trapUDP, baitTCP, hiddenTCP, publicTCP, reserved}
 
 // The sets that exist once for each family, see [family.set].
@@ -52,16 +55,7 @@ const full = "full_"
 // finds none in grey.
 var bounded = []string{hit, strike, ban, heard, friends, crowd, grey}
 
-// How many entries a set takes. One that is full takes no more, and evicts
-// nothing. An entry takes about 64 bytes in IPv4 and 96 in IPv6.
-const (
-	maxHits    = 131072
-	maxSources = 65536
-	maxPairs   = 65536
-	maxCrowd   = 65536 // leaves as much room for friends of hidden ports
-	maxFriends = 2 * maxCrowd
-	allPorts   = 65536
-)
+const allPorts = 65536
 
 // family is what differs between IPv4 and IPv6.
 type family struct {
@@ -133,13 +127,15 @@ type table struct {
 	friends []portsnare.Friend
 	public  portsnare.PortSet
 	traps   portsnare.PortSet // as numbers
+
+	spare int // room for bans and friends that is left free
 }
 
 // render says what an order means in the language of the kernel, on a host that
 // forwards packets of some families.
 func render(o kernel.State, opts Options, forwards [len(families)]bool) table {
 	t := table{
-		allow: allowed(o.Allow), bans: o.Bans, friends: o.Friends,
+		allow: kernel.Allowed(o.Allow), bans: o.Bans, friends: o.Friends,
 		public: o.Public, traps: localports.Numbers(o.Traps.Ports()),
 		chains: shared(o, forwards),
 	}
@@ -155,15 +151,12 @@ func render(o kernel.State, opts Options, forwards [len(families)]bool) table {
 		t.sets = append(t.sets, set{name: full + kind, lines: declare("nf_proto", len(families), "dynamic,timeout")})
 	}
 	for i, f := range families {
-		t.sets = append(t.sets, f.sets(slots(o.Policy), t.allow, opts)...)
+		t.sets = append(t.sets, f.sets(kernel.Slots(o.Policy), t.allow, opts)...)
 		t.chains = append(t.chains, f.chains(o, opts, forwards[i])...)
 	}
+	t.sets = append(t.sets, set{name: sums, lines: declare("ipv4_addr", 0, "interval"), nets: []netip.Prefix{sumOf(states(t.chains))}})
 	return t
 }
-
-// slots returns how many sets of strikes a policy takes. Delay asks for one
-// strike even where the first of them fires.
-func slots(p portsnare.Policy) int { return max(p.Strikes-1, 1) }
 
 // ports returns a set of ports. One that was not dynamic would become a bitmap,
 // which the kernel takes a second to fill with 10,000 (6.18, 2026-11-21).
@@ -182,21 +175,23 @@ func (f family) sets(slots int, allowed []netip.Prefix, opts Options) []set {
 		{name: f.set(allow), lines: declare(addr, 0, "interval"), nets: f.own(allowed)},
 		f.bans(),
 		memory(hit, addr+" . inet_proto . inet_service", opts.maxHits),
-		memory(heard, addr+" . inet_service", maxPairs),
-		memory(friends, addr+" . inet_service", maxFriends),
-		memory(crowd, addr+" . inet_service", maxCrowd),
-		memory(grey, addr+" . inet_service . inet_service", maxPairs),
-		memory(hasty, addr+" . inet_service . inet_service", maxPairs),
+		memory(heard, addr+" . inet_service", kernel.MaxHeard),
+		memory(friends, addr+" . inet_service", kernel.MaxFriends),
+		memory(crowd, addr+" . inet_service", kernel.MaxCrowd),
+		memory(grey, addr+" . inet_service . inet_service", kernel.MaxDelayed),
+		memory(hasty, addr+" . inet_service . inet_service", kernel.MaxDelayed),
 	}
 	for i := 1; i <= slots; i++ {
-		sets = append(sets, set{name: f.slot(i), lines: declare(addr, maxSources, "dynamic,timeout")})
+		sets = append(sets, set{name: f.slot(i), lines: declare(addr, kernel.MaxStrikes, "dynamic,timeout")})
 	}
 	return sets
 }
 
-// bans returns the family's set of bans.
+// bans returns the family's set of bans, which holds [kernel.MaxBans] and no more.
+// One that is full takes nobody, and evicts nobody. An entry takes about 64 bytes in
+// IPv4 and 96 in IPv6.
 func (f family) bans() set {
-	return set{name: f.set(ban), lines: append(declare(f.addr(), maxSources, "dynamic,timeout"), "counter")}
+	return set{name: f.set(ban), lines: append(declare(f.addr(), kernel.MaxBans, "dynamic,timeout"), "counter")}
 }
 
 func (f family) addr() string { return "ipv" + f.digit + "_addr" }
@@ -208,26 +203,6 @@ func declare(key string, size int, flags string) []string {
 		lines = append(lines, "size "+strconv.Itoa(size))
 	}
 	return append(lines, "flags "+flags)
-}
-
-// allowed returns the prefixes in the form in which the kernel can hold them:
-// masked, of their true family, sorted, none within another.
-func allowed(prefixes []netip.Prefix) []netip.Prefix {
-	var all []netip.Prefix
-	for _, p := range prefixes {
-		if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
-		}
-		all = append(all, p.Masked())
-	}
-	slices.SortFunc(all, netip.Prefix.Compare) // the wider first
-	var apart []netip.Prefix
-	for _, p := range all {
-		if !kernel.Covered(p, apart) {
-			apart = append(apart, p)
-		}
-	}
-	return apart
 }
 
 // own returns the family's prefixes.

@@ -9,26 +9,8 @@ import (
 	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
-// What delay goes by. A kernel repeats its SYN after one second (RFC 6298, 2.1)
-// and later at growing distances, scanners as they like. What comes again within
-// the hasty time is a scanner's duplicate, what comes within greyTime a retransmit.
-// A kernel also offers selective acknowledgement (RFC 2018) in its SYN, which raw
-// scanners do not; who does not has to wait for longer than scanners do.
-const (
-	hastyTime = 700 * time.Millisecond
-	plainTime = 2 * time.Second
-	greyTime  = 30 * time.Second
-)
-
 // fullTime is how long a memory that had no room for somebody is called full.
 const fullTime = time.Minute
-
-// heardTime is how long a service may take to answer a client.
-const heardTime = time.Minute
-
-// logBytes of a packet are logged: the IP header, some IPv6 extension headers,
-// the ports.
-const logBytes = 128
 
 // Pieces of rules.
 const (
@@ -44,11 +26,10 @@ const (
 	// take the packet; ownSocket leaves out those that listen on any address.
 	anySocket = "socket wildcard { 0, 1 }"
 	ownSocket = "socket wildcard 0"
-
-	// logRate bounds what a flood of forged sources can make the agent read.
-	// Bans are not bounded: there are at most as many as their set holds.
-	logRate = "limit rate 1000/second burst 2000 packets"
 )
+
+// logRate bounds what a flood of forged sources can make the agent read.
+var logRate = fmt.Sprintf("limit rate %d/second burst %d packets", kernel.LogRate, kernel.LogBurst)
 
 // hook is where a base chain hangs in. The zero hook is none.
 type hook struct {
@@ -89,8 +70,8 @@ func shared(o kernel.State, forwards [len(families)]bool) []chain {
 		}},
 		{"hear", hook{}, []string{
 			forwarded + " accept",
-			families[0].remember("add", heard, families[0].from("tcp dport"), heardTime) + " accept",
-			families[1].remember("add", heard, families[1].from("tcp dport"), heardTime) + " accept",
+			families[0].remember("add", heard, families[0].from("tcp dport"), kernel.HeardTime) + " accept",
+			families[1].remember("add", heard, families[1].from("tcp dport"), kernel.HeardTime) + " accept",
 			noRoom(heard),
 		}},
 		{"leave", afterSourceNAT, []string{
@@ -241,8 +222,8 @@ func (f family) chains(o kernel.State, opts Options, forwards bool) []chain {
 	}
 	if r.delays() {
 		all = append(all,
-			chain{f.set("knock"), hook{}, r.knock(hastyTime, "")},
-			chain{f.set("plain"), hook{}, r.knock(plainTime, r.remember("update", hasty, r.knocking(), plainTime)+" ")},
+			chain{f.set("knock"), hook{}, r.knock(kernel.HastyTime, "")},
+			chain{f.set("plain"), hook{}, r.knock(kernel.PlainTime, r.remember("update", hasty, r.knocking(), kernel.PlainTime)+" ")},
 			chain{f.set("retransmit"), hook{}, r.retransmit()},
 		)
 	}
@@ -322,11 +303,11 @@ func (r rules) strike() []string {
 		"tcp dport != @bait_tcp " + r.filled(r.policy.Strikes-1) + "goto " + r.set("fire"),
 		logRate + " " + r.log(kernel.LogHit),
 	}
-	for i := 1; i <= slots(r.policy); i++ {
+	for i := 1; i <= kernel.Slots(r.policy); i++ {
 		rules = append(rules, fmt.Sprintf("%s%s != @%s add @%s { %s timeout %s } drop",
 			r.filled(i-1), r.source(), r.slot(i), r.slot(i), r.source(), duration(r.policy.Window)))
 	}
-	return append(rules, r.filled(slots(r.policy))+"drop", noRoom(strike), "drop")
+	return append(rules, r.filled(kernel.Slots(r.policy))+"drop", noRoom(strike), "drop")
 }
 
 // filled matches a source that stands in each of the first n slots.
@@ -359,7 +340,7 @@ func (r rules) hidden() []string {
 // knock takes the SYN of a stranger, who must not come again before the hasty
 // time is over. What happens to who does is another statement.
 func (r rules) knock(hastyTime time.Duration, again string) []string {
-	first := r.remember("add", grey, r.knocking(), greyTime) + " " + r.remember("add", hasty, r.knocking(), hastyTime)
+	first := r.remember("add", grey, r.knocking(), kernel.GreyTime) + " " + r.remember("add", hasty, r.knocking(), hastyTime)
 	return []string{
 		r.knocking() + " @" + r.set(hasty) + " " + again + "drop",
 		r.knocking() + " @" + r.set(grey) + " goto " + r.set("retransmit"),
@@ -374,12 +355,12 @@ func (r rules) knocking() string { return r.ip + " saddr . tcp sport . tcp dport
 // retransmit lets a client in that knocked twice and touched no trap.
 func (r rules) retransmit() []string {
 	var rules []string
-	for i := 1; i <= slots(r.policy); i++ {
+	for i := 1; i <= kernel.Slots(r.policy); i++ {
 		rules = append(rules, r.source()+" @"+r.slot(i)+" drop")
 	}
 	return rules
 }
 
 func (r rules) log(prefix string) string {
-	return fmt.Sprintf("log prefix %q group %d snaplen %d", prefix, r.group, logBytes)
+	return fmt.Sprintf("log prefix %q group %d snaplen %d", prefix, r.group, kernel.LogBytes)
 }

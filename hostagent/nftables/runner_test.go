@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/kerneltest"
 	"github.com/portsnare/portsnare/hostagent/netlab"
 )
@@ -63,7 +64,7 @@ func (c crowded) nft(_ context.Context, _ string, args ...string) (string, error
 		return `{"nftables": [{"table": {"family": "inet", "name": "portsnare"}}, {"set": {"table": "portsnare", "name": "ban4"}}]}`, nil
 	case "-j list set inet portsnare ban4":
 		var elements []string
-		for n := range maxSources {
+		for n := range kernel.MaxBans {
 			addr := netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
 			elements = append(elements, fmt.Sprintf(`{"elem": {"val": "%s", "timeout": 600, "expires": 500, "counter": {"packets": 1, "bytes": 60}}}`, addr))
 		}

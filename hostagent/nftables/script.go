@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 // script is the way from one state of the kernel to another: transactions in
@@ -17,9 +18,20 @@ type script struct {
 	arm      string             // all that matters
 	reserved *portsnare.PortSet // ip_local_reserved_ports
 	settle   string             // what had to wait for that
+
+	noRoom error // what bans have no room
 }
 
-func (s script) empty() bool { return s == script{} }
+// empty reports whether the script changes nothing.
+func (s script) empty() bool { return s.arm == "" && s.reserved == nil && s.settle == "" }
+
+// without returns the script without what an error kept from being done.
+func (s script) without(unreserved error) script {
+	if unreserved != nil {
+		s.reserved, s.settle = nil, ""
+	}
+	return s
+}
 
 // lines is text for nft.
 type lines struct{ strings.Builder }
@@ -51,22 +63,42 @@ func changes(have state, want table, now time.Time) script {
 	want.form(stands, &arm)
 	want.fill(stands, &arm)
 	want.lift(stands, now, &arm)
-	arm.put(want.ban(have, anew, now), now)
+	bans, left := want.ban(have, anew, now)
+	s.noRoom = kernel.NoRoom(left)
+	arm.put(bans, now)
 	arm.put(want.befriend(have, anew, now), now)
 	s.arm, s.settle = arm.String(), settle.String()
 	return s
 }
 
-// removal returns the script that leads from have to nothing.
+// removal returns the script that leads from have to nothing. Where reserved ports
+// are to be released, the record of them stays until they are.
 func removal(have state) script {
 	var s script
-	if foreign := have.foreignReserved(); have.reservable && !foreign.Equal(have.reserved) {
+	if foreign := have.foreignReserved(); !foreign.Equal(have.reserved) {
 		s.reserved = &foreign
+		var arm lines
+		have.strip(&arm)
+		s.arm = arm.String()
 	}
 	if have.exists {
 		s.settle = "delete table " + ours + "\n"
 	}
 	return s
+}
+
+// strip removes from the table all but the set reserved. All ports that are ours
+// and that it lacks are put into it.
+func (s state) strip(l *lines) {
+	l.addf("delete table %s", ours)
+	if !s.exists {
+		l.Reset()
+	}
+	record := ports(reserved, s.reserved.Minus(s.foreignReserved()))
+	l.addf("table %s {", ours)
+	record.declare(l)
+	l.addf("}")
+	record.refill(portsnare.PortSet{}).write(l)
 }
 
 // fits reports whether the table can be changed into what is wanted: whatever
@@ -168,9 +200,6 @@ func (h hook) form(kind, policy string) string {
 // holds what we added to the list, and what we are about to take out of it, at
 // every step.
 func (t table) reserve(have state) (list *portsnare.PortSet, release refill) {
-	if !have.reservable {
-		return nil, refill{}
-	}
 	own := t.own(have)
 	t.record(own.Union(have.ports[reserved]))
 	if all := have.foreignReserved().Union(own); !all.Equal(have.reserved) {
@@ -190,9 +219,6 @@ func (t table) record(own portsnare.PortSet) {
 
 // own returns the ports that we, and nobody else, want reserved.
 func (t table) own(have state) portsnare.PortSet {
-	if !have.reservable {
-		return portsnare.PortSet{}
-	}
 	return t.traps.Minus(have.foreignReserved())
 }
 

@@ -71,8 +71,7 @@ func sample(t testing.TB) kernel.State {
 // bare is the state of a kernel in which nothing of ours stands.
 func bare() state {
 	return state{
-		reserved:   portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
-		reservable: true,
+		reserved: portsnare.PortSetOf(portsnare.Port{Protocol: portsnare.TCP, Number: 8005}),
 	}
 }
 
@@ -80,7 +79,7 @@ func bare() state {
 func (t table) after(have state) state {
 	list, _ := t.reserve(have)
 	next := t.recalled()
-	next.reserved, next.reservable = have.reserved, true
+	next.reserved = have.reserved
 	if list != nil {
 		next.reserved = *list
 	}
@@ -91,7 +90,7 @@ func (t table) after(have state) state {
 	}
 	for _, f := range t.friends {
 		if f.Until.After(noon) {
-			next.friends[friend{f.Source, f.Port.Number}] = f.Until
+			next.known.Until[kernel.PairOf(f)] = f.Until
 		}
 	}
 	return next
@@ -188,11 +187,11 @@ func write(t *testing.T, path, text string) {
 }
 
 // TestRoom: what has no room would have the whole transaction refused, so the
-// bans and friends that end first stay out.
+// bans and friends that end first stay out, and what has no room is said.
 func TestRoom(t *testing.T) {
 	var order kernel.State
 	order.Policy, order.Public = portsnare.DefaultPolicy(), portSet(t, "443/tcp")
-	for n := range 2 * maxSources {
+	for n := range 2 * kernel.MaxBans {
 		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
 		until := noon.Add(time.Hour + time.Duration(n)*time.Second)
 		order.Bans = append(order.Bans, portsnare.Ban{Source: source, Until: until})
@@ -200,18 +199,19 @@ func TestRoom(t *testing.T) {
 	}
 	want := render(order, New(Options{}).opts, [len(families)]bool{})
 	have := want.after(bare())
-	have.bans, have.friends = map[netip.Prefix]banned{}, map[friend]time.Time{}
+	have.bans, have.known.Until = map[netip.Prefix]banned{}, map[kernel.Pair]time.Time{}
 	for _, ban := range order.Bans[:1000] {
 		have.bans[ban.Source] = banned{until: ban.Until}
 	}
-	count := map[string]int{}
-	for _, e := range append(want.ban(have, false, noon), want.befriend(have, false, noon)...) {
+	bans, left := want.ban(have, false, noon)
+	count := map[string]int{"left": len(left)}
+	for _, e := range append(bans, want.befriend(have, false, noon)...) {
 		count[e.set]++
-		if least := noon.Add(time.Hour + time.Duration(2*maxSources-capacity(e.set))*time.Second); e.until.Before(least) {
+		if least := noon.Add(time.Hour + kernel.MaxBans*time.Second); e.until.Before(least) {
 			t.Fatalf("%s in %s until %s, want those that last the longest", e.key, e.set, e.until)
 		}
 	}
-	wanted := map[string]int{"ban4": maxSources - spare - 1000, "crowd4": maxCrowd - spare, "friend4": maxFriends - spare}
+	wanted := map[string]int{"ban4": kernel.MaxBans - 1000, "left": kernel.MaxBans, "crowd4": kernel.MaxCrowd, "friend4": kernel.MaxCrowd}
 	if diff := cmp.Diff(wanted, count); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
@@ -233,7 +233,7 @@ func TestAllowedPrefixes(t *testing.T) {
 		for field := range strings.FieldsSeq(test.give) {
 			prefixes = append(prefixes, netip.MustParsePrefix(field))
 		}
-		if got := strings.Join(texts(allowed(prefixes)), " "); got != test.want {
+		if got := strings.Join(texts(kernel.Allowed(prefixes)), " "); got != test.want {
 			t.Errorf("%s: %q, want %q", test.give, got, test.want)
 		}
 	}

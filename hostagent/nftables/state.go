@@ -9,23 +9,22 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 	"github.com/portsnare/portsnare/hostagent/localports"
 )
 
 // state is what of ours stands in the kernel.
 type state struct {
-	exists  bool                  // our table does
-	sets    map[string]string     // digests by name; "" for a set without one
-	chains  map[string]chainState // by name
-	ports   map[string]portsnare.PortSet
-	nets    map[string][]netip.Prefix
-	bans    map[netip.Prefix]banned
-	friends map[friend]time.Time // until when; empty unless they were asked for
-	crowd   map[string]int       // how many are in each of those sets; likewise
+	exists bool                  // our table does
+	sets   map[string]string     // digests by name; "" for a set without one
+	chains map[string]chainState // by name
+	ports  map[string]portsnare.PortSet
+	nets   map[string][]netip.Prefix
+	bans   map[netip.Prefix]banned
+	known  kernel.Known // friends; empty unless they were asked for
 
-	reserved   portsnare.PortSet // ip_local_reserved_ports, ours or not
-	reservable bool              // the list can be written
-	lost       portsnare.PortSet // of reserved, what is ours although no set tells
+	reserved portsnare.PortSet // ip_local_reserved_ports, ours or not
+	lost     portsnare.PortSet // of reserved, what is ours although no set tells
 }
 
 // newState returns the state of a kernel that has nothing of ours.
@@ -33,7 +32,7 @@ func newState() state {
 	return state{
 		sets: map[string]string{}, chains: map[string]chainState{},
 		ports: map[string]portsnare.PortSet{}, nets: map[string][]netip.Prefix{},
-		bans: map[netip.Prefix]banned{}, friends: map[friend]time.Time{}, crowd: map[string]int{},
+		bans: map[netip.Prefix]banned{}, known: kernel.Known{Until: map[kernel.Pair]time.Time{}},
 	}
 }
 
@@ -41,12 +40,6 @@ func newState() state {
 type banned struct {
 	until          time.Time
 	packets, bytes uint64 // that met it
-}
-
-// friend is an entry of the friend sets. They hold TCP ports only.
-type friend struct {
-	source netip.Prefix
-	port   uint16
 }
 
 // chainState is a chain as it stands.
@@ -62,18 +55,29 @@ func isFriends(set string) bool {
 	return strings.HasPrefix(set, friends) || strings.HasPrefix(set, crowd)
 }
 func isContent(set string) bool {
-	return strings.HasPrefix(set, allow) || slices.Contains(portSets, set)
+	return strings.HasPrefix(set, allow) || set == sums || slices.Contains(portSets, set)
 }
 
-// reaches reports whether what ends at until lasts to then, within the precision
-// of nft, which gives out whole seconds.
-func reaches(until, then time.Time) bool { return !until.Add(2 * time.Second).Before(then) }
-
-// readReserved reads the list of reserved ports, if it can be written.
-func (s *state) readReserved() (err error) {
-	if s.reservable = localports.Writable(localports.Path); s.reservable {
-		s.reserved, err = localports.Read(localports.Path)
+// allowed returns the networks on the allow lists.
+func (s state) allowed() (nets []netip.Prefix) {
+	for _, f := range families {
+		nets = append(nets, s.nets[f.set(allow)]...)
 	}
+	return nets
+}
+
+// bansUntil returns until when each source is banned.
+func (s state) bansUntil() map[netip.Prefix]time.Time {
+	until := make(map[netip.Prefix]time.Time, len(s.bans))
+	for source, b := range s.bans {
+		until[source] = b.until
+	}
+	return until
+}
+
+// readReserved reads the list of reserved ports.
+func (s *state) readReserved() (err error) {
+	s.reserved, err = localports.Read(localports.Path)
 	return err
 }
 
@@ -173,7 +177,7 @@ func (s *state) take(name string, elements []element, now time.Time) (err error)
 	for _, e := range elements {
 		until := now.Add(time.Duration(e.Expires) * time.Second)
 		switch strings.TrimRight(name, "46") {
-		case allow:
+		case allow, sums:
 			var net netip.Prefix
 			net, err = e.net()
 			s.nets[name] = append(s.nets[name], net)
@@ -182,11 +186,11 @@ func (s *state) take(name string, elements []element, now time.Time) (err error)
 			err = json.Unmarshal(e.Val, &addr)
 			s.bans[portsnare.BanPrefix(addr)] = banned{until, e.Counter.Packets, e.Counter.Bytes}
 		case friends:
-			var f friend
+			var f kernel.Pair
 			f, err = e.friend()
-			s.friends[f] = until
+			s.known.Until[f] = until
 		case crowd:
-			s.crowd[name] = len(elements)
+			s.known.Crowd[familyOfSet(name)] = len(elements)
 		default:
 			port := portsnare.Port{Protocol: portsnare.TCP}
 			err = json.Unmarshal(e.Val, &port.Number)
@@ -219,18 +223,23 @@ func (e element) net() (netip.Prefix, error) {
 }
 
 // friend reads {"concat": ["198.51.100.7", 22]}.
-func (e element) friend() (friend, error) {
+func (e element) friend() (kernel.Pair, error) {
 	var pair struct{ Concat [2]json.RawMessage }
 	var addr netip.Addr
-	var port uint16
+	port := portsnare.Port{Protocol: portsnare.TCP} // the sets hold no others
 	if err := json.Unmarshal(e.Val, &pair); err != nil {
-		return friend{}, err
+		return kernel.Pair{}, err
 	}
 	if err := json.Unmarshal(pair.Concat[0], &addr); err != nil {
-		return friend{}, err
+		return kernel.Pair{}, err
 	}
-	err := json.Unmarshal(pair.Concat[1], &port)
-	return friend{portsnare.BanPrefix(addr), port}, err
+	err := json.Unmarshal(pair.Concat[1], &port.Number)
+	return kernel.Pair{Source: portsnare.BanPrefix(addr), Port: port}, err
+}
+
+// familyOfSet returns the index of the family that a set belongs to.
+func familyOfSet(set string) int {
+	return slices.IndexFunc(families[:], func(f family) bool { return strings.HasSuffix(set, f.digit) })
 }
 
 // names returns the keys of a map, sorted.

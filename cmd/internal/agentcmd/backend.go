@@ -48,7 +48,7 @@ func backends() []backend {
 }
 
 const (
-	logGroup = ipset.DefaultLogGroup
+	logGroup = kernel.LogGroup
 	auto     = "auto"
 )
 
