@@ -29,6 +29,7 @@ type Agent struct {
 
 	order    *portsnare.Order // the newest valid one, as received
 	former   formerTraps      // of the generation before it, to which late hits belong
+	extra    portsnare.Traps  // found in the kernel, of an order newer than the saved one
 	inKernel string           // serial of the order surely in the kernel; "" for none
 	saved    string           // serial of the order on disk
 	repairs  int              // see portsnare.Report
@@ -45,9 +46,9 @@ type Agent struct {
 	unlogged  int              // bans that no line of the log has named
 	friends   friends          // those known, for the day when the kernel does not
 	listening portsnare.PortSet
-	full      []string          // memories of the kernel, when they were measured last
-	troubles  map[string]string // what does not work now, by log message
-	told      portsnare.Report  // the last report
+	full      []string           // memories of the kernel, when they were measured last
+	troubles  map[string]trouble // what does not work now, by log message
+	told      portsnare.Report   // the last report
 }
 
 const (
@@ -75,7 +76,7 @@ func New(config Config) *Agent {
 		trails:    newTrails(),
 		ledger:    newLedger(),
 		banLines:  rate.NewLimiter(rate.Every(time.Second), banLineBurst),
-		troubles:  make(map[string]string),
+		troubles:  make(map[string]trouble),
 	}
 }
 

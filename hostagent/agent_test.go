@@ -274,3 +274,74 @@ func TestRunEndsWithSightings(t *testing.T) {
 		w.stop = nil
 	})
 }
+
+// An order that could not be saved is in the kernel alone. After a restart without
+// a controller its traps stay armed beside those of the order on disk, and the
+// report says so.
+func TestSavedOrderIsOlder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.stop()
+		newer := newOrder(2)
+		w.kernel.order = kernel.State{Order: newer} // armed, and not saved
+		w.start()
+		both := newOrder(1).Traps.Union(newer.Traps)
+		if got := w.kernel.order.Traps; !got.Ports().Equal(both.Ports()) || !got.Bait.Equal(both.Bait) {
+			t.Errorf("armed after the restart: %s; want %s", got.Ports(), both.Ports())
+		}
+		if got := w.link.last(t).Problem; !strings.Contains(got, msgOrderOlder) {
+			t.Errorf("problem %q; want it to say that the saved order is older", got)
+		}
+		w.send(newer)
+		if got := w.link.last(t); !w.kernel.order.Traps.Ports().Equal(newer.Traps.Ports()) || got.Problem != "" || got.Armed != newer.Digest() {
+			t.Errorf("then: %s armed, report %+v", w.kernel.order.Traps.Ports(), got)
+		}
+	})
+}
+
+func TestRepairsAndProblemsAreReported(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.kernel.problems = []error{errBroken}
+		for range 3 {
+			w.kernel.loseEverything()
+			w.wait(DefaultReconcile)
+		}
+		if got := w.link.last(t); got.Repairs != 3 || !strings.Contains(got.Problem, msgIncomplete) || got.Generation != 1 {
+			t.Errorf("report %+v; want 3 repairs, and a problem of an armed host", got)
+		}
+		w.kernel.problems = nil
+		w.wait(DefaultReconcile)
+		if got := w.link.last(t); got.Problem != "" {
+			t.Errorf("problem %q; want none any more", got.Problem)
+		}
+	})
+}
+
+// An order is refused, and never ends the agent, whatever it is.
+func TestOrderOutOfBounds(t *testing.T) {
+	for name, spoil := range map[string]func(*portsnare.Order){
+		"long allow list": func(o *portsnare.Order) {
+			o.Allow = slices.Repeat([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, maxAllow+1)
+		},
+		"long serial":      func(o *portsnare.Order) { o.Serial = strings.Repeat("x", maxSerial+1) },
+		"long trap serial": func(o *portsnare.Order) { o.TrapsSerial = strings.Repeat("x", maxSerial+1) },
+		"no prefix":        func(o *portsnare.Order) { o.Allow = make([]netip.Prefix, 1) },
+		"nothing":          func(o *portsnare.Order) { *o = portsnare.Order{} },
+		"host of escapes":  func(o *portsnare.Order) { o.Host = "\x1b[2J" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.start()
+				order := newOrder(1)
+				spoil(&order)
+				w.send(order)
+				if got := w.link.last(t); w.kernel.sets != 0 || !strings.Contains(got.Problem, msgRefused) || strings.ContainsRune(got.Problem, 0x1b) {
+					t.Errorf("armed %d times, problem %q; want it refused", w.kernel.sets, got.Problem)
+				}
+			})
+		})
+	}
+}

@@ -38,7 +38,24 @@ func (a *Agent) restoreOrder(ctx context.Context) {
 	if saved.whole {
 		a.saved = serialOf(saved.Order)
 	}
+	a.keepStanding(ctx, saved.Order)
 	a.arm(ctx)
+}
+
+// keepStanding keeps those traps that stand in the kernel, though the saved order
+// does not have them: it is older than the last one, which could not be saved. The
+// cloud may have either open, so both stay armed until the controller says which.
+func (a *Agent) keepStanding(ctx context.Context, order portsnare.Order) {
+	standing, err := a.config.Backend.Armed(ctx)
+	if err != nil {
+		return // whoever cannot look cannot arm either, and says so
+	}
+	extra := standing.Traps.Minus(order.Traps.Ports()).Minus(order.Protected)
+	if !standing.Armed || extra.Empty() {
+		return
+	}
+	a.extra = portsnare.Traps{Secret: extra.Minus(standing.Bait), Bait: extra.Intersect(standing.Bait)}
+	a.trouble(msgOrderOlder, fmt.Errorf("the kernel has %d more traps than the saved order of generation %s: they stay armed until the controller sends an order", extra.Len(), order.Generation))
 }
 
 // unusable tells that a file in the state directory is of no use. An order that is
@@ -62,6 +79,8 @@ func (a *Agent) take(ctx context.Context, order portsnare.Order) {
 		return
 	}
 	a.trouble(msgOrderUnread, nil)
+	a.trouble(msgOrderOlder, nil)
+	a.extra = portsnare.Traps{}
 	if a.order != nil {
 		a.former = succeed(a.former, *a.order, order)
 	}
@@ -122,6 +141,7 @@ func (a *Agent) arm(ctx context.Context) {
 		a.inKernel = ""
 		return
 	}
+	a.trouble(msgIncomplete, errors.Join(a.config.Backend.Problems()...))
 	switch {
 	case a.inKernel != serial:
 		a.config.Logger.Info(msgArmed, keyGeneration, a.order.Generation)
@@ -190,6 +210,7 @@ func (a *Agent) complete(order portsnare.Order) kernel.State {
 		addr = addr.Unmap().WithZone("")
 		allow = append(allow, netip.PrefixFrom(addr, addr.BitLen()))
 	}
+	order.Traps = order.Traps.Union(a.extra)
 	slices.SortFunc(allow, netip.Prefix.Compare)
 	order.Allow = slices.Compact(allow)
 	if !slices.Equal(order.Allow, a.lifted) {

@@ -26,6 +26,10 @@ type Backend interface {
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
 	// Full returns the names of the kernel's tables that are full, sorted.
 	Full(ctx context.Context) ([]string, error)
+	// Problems returns what Set could not do although the traps are armed.
+	Problems() []error
+	// Armed returns what stands in the kernel.
+	Armed(ctx context.Context) (kernel.Standing, error)
 }
 
 // Link connects the agent with its controller.

@@ -29,15 +29,16 @@ func (f *fence) pass() { f.n.Add(1) }
 // backends do.
 type fakeKernel struct {
 	*fence
-	ahead   *time.Duration // of the wall clock
-	order   kernel.State
-	bans    map[source]time.Time
-	friends map[pair]time.Time
-	full    []string
-	sets    int
-	calls   int           // of Ban
-	err     error         // of Set
-	stuck   chan struct{} // if not nil, Set waits for it whatever its context
+	ahead    *time.Duration // of the wall clock
+	order    kernel.State
+	bans     map[source]time.Time
+	friends  map[pair]time.Time
+	full     []string
+	problems []error
+	sets     int
+	calls    int           // of Ban
+	err      error         // of Set
+	stuck    chan struct{} // if not nil, Set waits for it whatever its context
 }
 
 func (k *fakeKernel) wall(t time.Time) time.Time     { return t.Add(*k.ahead) }
@@ -100,6 +101,13 @@ func (k *fakeKernel) Ban(_ context.Context, bans []portsnare.Ban) error {
 		k.bans[b.Source] = k.timer(b.Until)
 	}
 	return nil
+}
+
+func (k *fakeKernel) Problems() []error { k.pass(); return k.problems }
+
+func (k *fakeKernel) Armed(context.Context) (kernel.Standing, error) {
+	k.pass()
+	return kernel.Standing{Armed: k.order.Host != "", Traps: k.order.Traps.Ports(), Bait: k.order.Traps.Bait}, nil
 }
 
 // fakeLink is a Link whose other end is the test.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portsnare/portsnare"
 )
@@ -17,7 +18,7 @@ func (a *Agent) describe() portsnare.Report {
 		Version:   a.config.Version,
 		Backend:   a.config.Program,
 		Armed:     a.armed(),
-		Problem:   strings.Join(slices.Sorted(maps.Values(a.troubles)), "; "),
+		Problem:   a.problem(),
 		Listening: a.listening,
 		Bans:      len(a.ledger.active),
 		Repairs:   a.repairs,
@@ -41,6 +42,15 @@ func (a *Agent) news() bool {
 		!now.Listening.Equal(a.told.Listening)
 }
 
+// trouble is something that does not work now.
+type trouble struct {
+	text   string    // for the report
+	logged time.Time // in the own time
+}
+
+// logAgain is how soon a failure that lasts is logged again, when its text changes.
+const logAgain = time.Minute
+
 // trouble notes for the report that something does not work, or with a nil
 // error that it does again. It is logged once, however often it is tried.
 func (a *Agent) trouble(message string, err error) {
@@ -49,14 +59,26 @@ func (a *Agent) trouble(message string, err error) {
 		return
 	}
 	hint := portsnare.HintOf(err)
-	text := message + ": " + err.Error()
+	now := trouble{message + ": " + strings.ReplaceAll(err.Error(), "\n", "; "), a.clock.now()}
 	if hint != "" {
-		text += " (" + hint + ")"
+		now.text += " (" + hint + ")"
 	}
-	if a.troubles[message] != text {
+	before, lasts := a.troubles[message]
+	if lasts && (before.text == now.text || now.logged.Sub(before.logged) < logAgain) {
+		now.logged = before.logged
+	} else {
 		a.config.Logger.Error(message, keyError, err, keyHint, hint)
 	}
-	a.troubles[message] = text
+	a.troubles[message] = now
+}
+
+// problem returns all troubles in one line.
+func (a *Agent) problem() string {
+	var texts []string
+	for _, message := range slices.Sorted(maps.Keys(a.troubles)) {
+		texts = append(texts, a.troubles[message].text)
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (a *Agent) listen() {

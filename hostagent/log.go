@@ -12,6 +12,8 @@ const (
 	msgNotProlonged   = "bans not prolonged"
 	msgAdopted        = "bans found in the kernel"
 	msgOrderUnread    = "the saved order is not usable, nothing is armed until the controller sends one"
+	msgOrderOlder     = "the saved order is older than what is armed"
+	msgIncomplete     = "order armed, but not all of it"
 	msgOrderHalf      = "one of the two files of the saved order is not usable, the other one is used"
 	msgBansUnread     = "the saved bans are not usable, those in the kernel are used and counted as first bans"
 	msgFriendsUnread  = "the saved friends are not usable, those in the kernel are used"

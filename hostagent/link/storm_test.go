@@ -28,6 +28,8 @@ type stormKernel struct {
 func (k *stormKernel) Set(context.Context, kernel.State) (bool, error)     { return false, nil }
 func (k *stormKernel) Friends(context.Context) ([]portsnare.Friend, error) { return nil, nil }
 func (k *stormKernel) Full(context.Context) ([]string, error)              { return nil, nil }
+func (k *stormKernel) Problems() []error                                   { return nil }
+func (k *stormKernel) Armed(context.Context) (kernel.Standing, error)      { return kernel.Standing{}, nil }
 func (k *stormKernel) Run(ctx context.Context, each func(kernel.Sighting)) error {
 	for {
 		select {
