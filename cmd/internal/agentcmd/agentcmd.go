@@ -27,6 +27,6 @@ func New() *cobra.Command {
 with the orders that it gets, and reports what the kernel saw. It opens no port.`,
 	}
 	root.PersistentFlags().StringVar(&a.state, "state", DefaultState, "state `DIR`ectory, made where it is missing")
-	root.AddCommand(newJoin(a), newRun(a), newStatus(a), newFlush(), cli.NewVersion())
+	root.AddCommand(newJoin(a), newRun(a), newStatus(a), newFlush(a), cli.NewVersion())
 	return root
 }
