@@ -68,6 +68,7 @@ type controller struct {
 	told    map[netip.Prefix]int // how often each was told since the last reset
 	whole   bool
 	resets  int
+	ended   int
 	updates []portsnare.BanUpdate
 }
 
@@ -136,6 +137,7 @@ func (c *controller) follow(u portsnare.BanUpdate) {
 		c.bans[ban.Source] = ban
 		c.told[ban.Source]++
 	}
+	c.ended += len(u.Ended)
 	for _, source := range u.Ended {
 		delete(c.bans, source)
 	}
@@ -339,7 +341,7 @@ func (c *controller) wantPace() {
 // The largest bans that there can be fit into messages of the agreed size.
 func TestUpdateSize(t *testing.T) {
 	l := newBanList()
-	host := string(make([]byte, 63, 63))
+	host := string(make([]byte, 63))
 	for n := range 3 * portsnare.MaxBansPerMessage {
 		addr := netip.MustParseAddr(fmt.Sprintf("2001:db8:ffff:%x::", 0xf000+n))
 		ban := portsnare.Ban{Host: host, Source: portsnare.BanPrefix(addr), Since: noon.Add(123456789), Until: noon.Add(123456789), Count: 1 << 40}
