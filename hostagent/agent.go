@@ -2,13 +2,12 @@ package hostagent
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/hostagent/kernel"
@@ -21,62 +20,87 @@ type Agent struct {
 	orders    chan portsnare.Order // holds the newest one not yet taken
 	sightings chan kernel.Sighting // on their way from the kernel
 
-	// All below belongs to the goroutine of loop, and to Run before it.
+	// All below belongs to the goroutine of loop, and to run before it.
 
-	order     *portsnare.Order // the newest valid one, as received
-	former    portsnare.Order  // the one before it, to which late hits belong
-	armed     string           // serial of the order surely in the kernel; "" for none
-	saved     string           // serial of the order on disk
-	told      portsnare.Report // the last report
-	listening portsnare.PortSet
-	gateways  []netip.Addr
+	clock      *clock
+	store      store
+	lastMoment moment    // saved by the agent before this one
+	momentFrom time.Time // when the present one is to be saved again
+
+	order    *portsnare.Order // the newest valid one, as received
+	former   formerTraps      // of the generation before it, to which late hits belong
+	extra    portsnare.Traps  // found in the kernel, of an order newer than the saved one
+	inKernel string           // serial of the order surely in the kernel; "" for none
+	saved    string           // serial of the order on disk
+	repairs  int              // see portsnare.Report
+	gateways []netip.Addr
+	lifted   []netip.Prefix // the allow list to which the ledger conforms
+
 	trails    *trails
 	ledger    *ledger
-	orphans   map[source]bool   // bans in the kernel that nobody has told of yet
-	unsaved   <-chan time.Time  // fires when the ledger is to be saved; nil if it is
-	friends   friends           // those known, for the day when the kernel does not
-	full      []string          // memories of the kernel, when they were measured last
-	troubles  map[string]string // what does not work now, by log message
+	orphans   map[source]bool  // bans in the kernel that nobody has told of yet
+	shifted   time.Duration    // of the clock, when all bans were told
+	unsaved   <-chan time.Time // fires when the ledger is to be saved; nil if it is
+	bansSize  int              // of the ledger on disk, in bytes
+	banLines  *rate.Limiter    // of the log
+	unlogged  int              // bans that no line of the log has named
+	friends   friends          // those known, for the day when the kernel does not
+	listening portsnare.PortSet
+	full      []string           // memories of the kernel, when they were measured last
+	troubles  map[string]trouble // what does not work now, by log message
+	told      portsnare.Report   // the last report
 }
 
-// sightingBuffer is how many sightings wait while the agent programs the
-// kernel. Beyond it the reader waits too, and the kernel drops and counts.
-const sightingBuffer = 1024
-
-// saveDelay is how long bans may wait to be saved, so that many are saved at
-// once. What a kill costs is found in the kernel again.
-const saveDelay = time.Second
+const (
+	// sightingBuffer is how many sightings wait while the agent programs the
+	// kernel. Beyond it the reader waits too, and the kernel drops and counts.
+	sightingBuffer = 1024
+	// stopTime is how long Run may go on after its context has ended, and
+	// lastLook how long of that the last look at the friends may take.
+	stopTime = 900 * time.Millisecond
+	lastLook = 400 * time.Millisecond
+	// measureEvery is the time between two looks at how full the kernel's
+	// memories are.
+	measureEvery = 30 * time.Second
+)
 
 // New returns an agent. It does nothing before Run.
 func New(config Config) *Agent {
-	if config.Reconcile == 0 {
-		config.Reconcile = DefaultReconcile
-	}
-	if config.Heartbeat == 0 {
-		config.Heartbeat = DefaultHeartbeat
-	}
-	if config.Remember == 0 {
-		config.Remember = DefaultRemember
-	}
-	if config.Ready == nil {
-		config.Ready = func() {}
-	}
-	if config.Controller == nil {
-		config.Controller = func() []netip.Addr { return nil }
-	}
+	config.complete()
 	return &Agent{
 		config:    config,
 		orders:    make(chan portsnare.Order, 1),
 		sightings: make(chan kernel.Sighting, sightingBuffer),
+		clock:     newClock(config.Now),
+		store:     store{dir: config.Dir},
 		trails:    newTrails(),
 		ledger:    newLedger(),
-		troubles:  make(map[string]string),
+		banLines:  rate.NewLimiter(rate.Every(time.Second), banLineBurst),
+		troubles:  make(map[string]trouble),
 	}
 }
 
 // Run arms the order saved last and then follows the controller until ctx
-// ends, which is no error. What is in the kernel stays there.
+// ends, which is no error. What is in the kernel stays there. It returns within a
+// second of that end: with an error if something that it called has not returned.
 func (a *Agent) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- a.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stopTime):
+		return &portsnare.Error{Kind: portsnare.Transient, Op: "stop the agent",
+			Err: errors.New("a call to the kernel or to the disk has not returned; what was armed stays armed")}
+	}
+}
+
+func (a *Agent) run(ctx context.Context) error {
 	a.restore(ctx)
 	a.config.Ready()
 	group, inner := errgroup.WithContext(ctx)
@@ -112,13 +136,14 @@ func (a *Agent) receive(order portsnare.Order) {
 }
 
 func (a *Agent) loop(ctx context.Context) {
-	defer a.saveBans()
-	defer a.rememberAtLast(ctx)
+	defer a.finish(ctx)
 	reconcile := time.NewTicker(a.config.Reconcile)
 	defer reconcile.Stop()
 	heartbeat := time.NewTicker(a.config.Heartbeat)
 	defer heartbeat.Stop()
-	remember := time.NewTicker(a.config.Remember)
+	measure := time.NewTicker(measureEvery)
+	defer measure.Stop()
+	remember := time.NewTimer(a.config.Remember)
 	defer remember.Stop()
 	for {
 		select {
@@ -132,10 +157,11 @@ func (a *Agent) loop(ctx context.Context) {
 		case <-reconcile.C:
 			a.reconcile(ctx)
 		case <-heartbeat.C:
-			a.measure(ctx)
 			a.report()
+		case <-measure.C:
+			a.measure(ctx)
 		case <-remember.C:
-			a.remember(ctx)
+			remember.Reset(a.remember(ctx))
 		case <-a.unsaved:
 			a.saveBans()
 		}
@@ -144,61 +170,22 @@ func (a *Agent) loop(ctx context.Context) {
 
 // reconcile puts right what others, or a failure, have left wrong.
 func (a *Agent) reconcile(ctx context.Context) {
+	a.endBans()
 	a.arm(ctx)
 	a.adopt(ctx)
-	a.ledger.prune(time.Now())
 	a.listen()
-	if now := a.describe(); now.Armed != a.told.Armed || now.Problem != a.told.Problem || !now.Listening.Equal(a.told.Listening) {
+	a.logUnlogged()
+	if a.news() {
 		a.report()
 	}
 }
 
-func (a *Agent) listen() {
-	ports, err := a.config.Listening()
-	if a.trouble(msgNoListening, err); err == nil {
-		a.listening = ports
-	}
-}
-
-// describe returns the report of this moment.
-func (a *Agent) describe() portsnare.Report {
-	now := time.Now()
-	report := portsnare.Report{
-		Host:      a.config.Host,
-		At:        now.UTC(),
-		Version:   a.config.Version,
-		Backend:   a.config.Program,
-		Armed:     a.armed,
-		Problem:   strings.Join(slices.Sorted(maps.Values(a.troubles)), "; "),
-		Listening: a.listening,
-		Bans:      len(a.ledger.active(now)),
-		Full:      a.full,
-	}
-	if a.armed != "" {
-		report.Generation, report.ArmedTraps = a.order.Generation, a.order.TrapsSerial
-	}
-	return report
-}
-
-func (a *Agent) report() {
-	a.told = a.describe()
-	a.config.Link.Report(a.told)
-}
-
-// trouble notes for the report that something does not work, or with a nil
-// error that it does again. It is logged once, however often it is tried.
-func (a *Agent) trouble(message string, err error) {
-	if err == nil {
-		delete(a.troubles, message)
-		return
-	}
-	hint := portsnare.HintOf(err)
-	text := message + ": " + err.Error()
-	if hint != "" {
-		text += " (" + hint + ")"
-	}
-	if a.troubles[message] != text {
-		a.config.Logger.Error(message, keyError, err, keyHint, hint)
-	}
-	a.troubles[message] = text
+// finish saves what is not saved although the agent is about to end. What it has
+// no time for is found in the kernel again.
+func (a *Agent) finish(ctx context.Context) {
+	a.saveBans()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	a.friends.saveFrom, a.momentFrom = time.Time{}, time.Time{}
+	a.remember(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,26 +190,66 @@ func TestReportsComeRegularly(t *testing.T) {
 	})
 }
 
+// Armed means saved: a host that would boot without the order is not armed. The
+// kernel has it all the same, bans go on, and all is well as soon as the disk is.
 func TestSaveFails(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		dir := w.dir
-		w.dir = filepath.Join(dir, "gone")
 		w.start()
-		order := newOrder(1)
-		w.send(order)
-		if got := w.link.last(t); got.Armed != order.Digest() || got.Problem == "" {
-			t.Errorf("report: %+v; want it armed, and a problem", got)
-		}
-		if err := os.Mkdir(w.dir, 0o700); err != nil {
+		first, second := newOrder(1), newOrder(2)
+		w.send(first)
+		away := w.dir + ".away"
+		if err := os.Rename(w.dir, away); err != nil {
 			t.Fatal(err)
 		}
-		w.wait(DefaultReconcile)
-		if got := w.link.last(t); got.Problem != "" {
-			t.Errorf("report: %+v; want the problem gone", got)
+		w.send(second)
+		w.see("198.51.100.7", "2000/tcp", true)
+		w.kernel.friends[friendAt(1, "22/tcp")] = time.Now().Add(portsnare.FriendTime)
+		w.wait(time.Hour)
+		got := w.link.last(t)
+		if got.Armed != "" || got.ArmedTraps != "" || !strings.Contains(got.Problem, msgOrderUnsaved) || got.Bans != 0 {
+			t.Errorf("report: %+v; want nothing armed, and a problem", got)
 		}
-		if _, err := LoadOrder(w.dir); err != nil {
-			t.Error(err)
+		if w.kernel.order.Generation != 2 || len(w.link.bans) != 1 || len(w.link.ended) != 1 {
+			t.Errorf("kernel: generation %s, bans told: %d and %d ended; want 2, 1 and 1", w.kernel.order.Generation, len(w.link.bans), len(w.link.ended))
 		}
+		for _, message := range []string{msgOrderUnsaved, msgBansUnsaved, msgFriendsUnsaved} {
+			if n := strings.Count(w.log.String(), message); n != 1 {
+				t.Errorf("%q was logged %d times in an hour; want once", message, n)
+			}
+		}
+
+		if err := os.Rename(away, w.dir); err != nil {
+			t.Fatal(err)
+		}
+		if saved, err := LoadOrder(w.dir); err != nil || saved.Generation != 1 {
+			t.Errorf("on disk until then: generation %s, %v; want 1", saved.Generation, err)
+		}
+		w.wait(maxSaveDelay)
+		if got := w.link.last(t); got.Armed != second.Digest() || got.Problem != "" {
+			t.Errorf("report: %+v; want it armed and no problem", got)
+		}
+		if saved, err := LoadOrder(w.dir); err != nil || saved.Generation != 2 {
+			t.Errorf("saved: generation %s, %v; want 2", saved.Generation, err)
+		}
+		if bans, err := LoadBans(w.dir); err != nil || len(bans) != 1 {
+			t.Errorf("saved bans: %v, %v; want one, whose count is kept", bans, err)
+		}
+	})
+}
+
+// Whatever hangs, the agent ends within a second of its context.
+func TestStopWhileTheKernelHangs(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.kernel.stuck = make(chan struct{})
+		w.send(newOrder(1))
+		begin := time.Now()
+		err := w.stop()
+		if took := time.Since(begin); !errors.Is(err, portsnare.Transient) || took > time.Second {
+			t.Errorf("Run = %v after %s; want an error within a second", err, took)
+		}
+		w.stop = nil
+		close(w.kernel.stuck)
 	})
 }
 
@@ -232,4 +273,75 @@ func TestRunEndsWithSightings(t *testing.T) {
 		}
 		w.stop = nil
 	})
+}
+
+// An order that could not be saved is in the kernel alone. After a restart without
+// a controller its traps stay armed beside those of the order on disk, and the
+// report says so.
+func TestSavedOrderIsOlder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.stop()
+		newer := newOrder(2)
+		w.kernel.order = kernel.State{Order: newer} // armed, and not saved
+		w.start()
+		both := newOrder(1).Traps.Union(newer.Traps)
+		if got := w.kernel.order.Traps; !got.Ports().Equal(both.Ports()) || !got.Bait.Equal(both.Bait) {
+			t.Errorf("armed after the restart: %s; want %s", got.Ports(), both.Ports())
+		}
+		if got := w.link.last(t).Problem; !strings.Contains(got, msgOrderOlder) {
+			t.Errorf("problem %q; want it to say that the saved order is older", got)
+		}
+		w.send(newer)
+		if got := w.link.last(t); !w.kernel.order.Traps.Ports().Equal(newer.Traps.Ports()) || got.Problem != "" || got.Armed != newer.Digest() {
+			t.Errorf("then: %s armed, report %+v", w.kernel.order.Traps.Ports(), got)
+		}
+	})
+}
+
+func TestRepairsAndProblemsAreReported(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.kernel.problems = []error{errBroken}
+		for range 3 {
+			w.kernel.loseEverything()
+			w.wait(DefaultReconcile)
+		}
+		if got := w.link.last(t); got.Repairs != 3 || !strings.Contains(got.Problem, msgIncomplete) || got.Generation != 1 {
+			t.Errorf("report %+v; want 3 repairs, and a problem of an armed host", got)
+		}
+		w.kernel.problems = nil
+		w.wait(DefaultReconcile)
+		if got := w.link.last(t); got.Problem != "" {
+			t.Errorf("problem %q; want none any more", got.Problem)
+		}
+	})
+}
+
+// An order is refused, and never ends the agent, whatever it is.
+func TestOrderOutOfBounds(t *testing.T) {
+	for name, spoil := range map[string]func(*portsnare.Order){
+		"long allow list": func(o *portsnare.Order) {
+			o.Allow = slices.Repeat([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, maxAllow+1)
+		},
+		"long serial":      func(o *portsnare.Order) { o.Serial = strings.Repeat("x", maxSerial+1) },
+		"long trap serial": func(o *portsnare.Order) { o.TrapsSerial = strings.Repeat("x", maxSerial+1) },
+		"no prefix":        func(o *portsnare.Order) { o.Allow = make([]netip.Prefix, 1) },
+		"nothing":          func(o *portsnare.Order) { *o = portsnare.Order{} },
+		"host of escapes":  func(o *portsnare.Order) { o.Host = "\x1b[2J" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.start()
+				order := newOrder(1)
+				spoil(&order)
+				w.send(order)
+				if got := w.link.last(t); w.kernel.sets != 0 || !strings.Contains(got.Problem, msgRefused) || strings.ContainsRune(got.Problem, 0x1b) {
+					t.Errorf("armed %d times, problem %q; want it refused", w.kernel.sets, got.Problem)
+				}
+			})
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package hostagent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -25,6 +26,10 @@ type Backend interface {
 	Friends(ctx context.Context) ([]portsnare.Friend, error)
 	// Full returns the names of the kernel's tables that are full, sorted.
 	Full(ctx context.Context) ([]string, error)
+	// Problems returns what Set could not do although the traps are armed.
+	Problems() []error
+	// Armed returns what stands in the kernel.
+	Armed(ctx context.Context) (kernel.Standing, error)
 }
 
 // Link connects the agent with its controller.
@@ -38,7 +43,8 @@ type Link interface {
 type Outbox interface {
 	Report(portsnare.Report) // only the newest counts
 	Hit(portsnare.Hit)
-	Ban(portsnare.Ban)
+	Ban(portsnare.Ban)         // has begun, or changed
+	Unban(source netip.Prefix) // was lifted, or is over
 }
 
 // Sightings are what the kernel program logs.
@@ -66,14 +72,39 @@ type Config struct {
 	Logger *slog.Logger
 
 	Reconcile time.Duration // between two looks at the kernel; 3 s if 0
-	Heartbeat time.Duration // between two reports when nothing happens; 30 s if 0
-	Remember  time.Duration // between two looks at the friends, to save them; 5 min if 0
+	Heartbeat time.Duration // between two reports when nothing happens; 5 s if 0
+	Remember  time.Duration // between two looks at the friends, to save them; 5 s if 0
+
+	// Now is the wall clock, which may jump; time.Now if nil. Boot names the
+	// present run of the kernel and says for how long it has been up, which does
+	// not jump; see [Boot], which it is if nil.
+	Now  func() time.Time
+	Boot func() (id string, up time.Duration)
 }
 
 // Defaults of a [Config]. A look at the kernel that finds everything in order
 // takes some 5 ms of one processor.
 const (
 	DefaultReconcile = 3 * time.Second
-	DefaultHeartbeat = 30 * time.Second
-	DefaultRemember  = 5 * time.Minute
+	DefaultHeartbeat = 5 * time.Second // a host is missing after three of them
+	DefaultRemember  = 5 * time.Second
 )
+
+// complete sets what was left out.
+func (c *Config) complete() {
+	c.Reconcile = cmp.Or(c.Reconcile, DefaultReconcile)
+	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
+	c.Remember = cmp.Or(c.Remember, DefaultRemember)
+	if c.Ready == nil {
+		c.Ready = func() {}
+	}
+	if c.Controller == nil {
+		c.Controller = func() []netip.Addr { return nil }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Boot == nil {
+		c.Boot = Boot
+	}
+}

@@ -5,7 +5,8 @@
 // It needs nobody to go on: the order and the bans are on disk, so a server
 // that boots while the controller is away is armed as before. Killed at any
 // instant it continues where it was; what the kernel did meanwhile is found
-// there and adopted.
+// there and adopted. It vouches for an order only when that is in the kernel and
+// on disk. Its time runs evenly, whatever the wall clock does (docs/adr/0007).
 //
 // The package declares what it needs, a [Backend], a [Link] and [Sightings],
 // and imports none of those who provide them.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -23,33 +24,45 @@ type fence struct{ n atomic.Int64 }
 
 func (f *fence) pass() { f.n.Add(1) }
 
-// fakeKernel is a Backend that remembers.
+// fakeKernel is a Backend that remembers. Its timers run evenly, whatever the wall
+// clock does: it holds bubble times and speaks of them in wall time, as the real
+// backends do.
 type fakeKernel struct {
 	*fence
-	order   kernel.State
-	bans    map[source]time.Time
-	friends map[pair]time.Time
-	full    []string
-	sets    int
-	err     error // of Set
+	ahead    *time.Duration // of the wall clock
+	order    kernel.State
+	bans     map[source]time.Time
+	friends  map[pair]time.Time
+	full     []string
+	problems []error
+	sets     int
+	calls    int           // of Ban
+	err      error         // of Set
+	stuck    chan struct{} // if not nil, Set waits for it whatever its context
 }
+
+func (k *fakeKernel) wall(t time.Time) time.Time     { return t.Add(*k.ahead) }
+func (k *fakeKernel) timer(wall time.Time) time.Time { return wall.Add(-*k.ahead) }
 
 func (k *fakeKernel) Set(_ context.Context, order kernel.State) (bool, error) {
 	k.pass()
 	k.sets++
+	if k.stuck != nil {
+		<-k.stuck
+	}
 	if k.err != nil {
 		return false, k.err
 	}
 	changed := order.Digest() != k.order.Digest()
 	k.order = order
 	for _, b := range order.Bans {
-		if k.bans[b.Source].Before(b.Until) {
-			k.bans[b.Source] = b.Until
+		if until := k.timer(b.Until); k.bans[b.Source].Before(until) {
+			k.bans[b.Source] = until
 		}
 	}
 	for _, f := range order.Friends {
-		if p := (pair{f.Source, f.Port}); k.friends[p].Before(f.Until) {
-			k.friends[p] = f.Until
+		if p := (pair{f.Source, f.Port}); k.friends[p].Before(k.timer(f.Until)) {
+			k.friends[p] = k.timer(f.Until)
 		}
 	}
 	return changed, nil
@@ -58,7 +71,11 @@ func (k *fakeKernel) Set(_ context.Context, order kernel.State) (bool, error) {
 func (k *fakeKernel) Friends(context.Context) ([]portsnare.Friend, error) {
 	k.pass()
 	known := friends{until: k.friends}
-	return known.current(time.Now()), nil
+	list := known.current(time.Now())
+	for i := range list {
+		list[i].Until = k.wall(list[i].Until)
+	}
+	return list, nil
 }
 
 func (k *fakeKernel) Full(context.Context) ([]string, error) {
@@ -71,7 +88,7 @@ func (k *fakeKernel) Bans(context.Context) ([]portsnare.Ban, error) {
 	var bans []portsnare.Ban
 	for _, s := range slices.SortedFunc(maps.Keys(k.bans), source.Compare) {
 		if until := k.bans[s]; until.After(time.Now()) {
-			bans = append(bans, portsnare.Ban{Source: s, Until: until})
+			bans = append(bans, portsnare.Ban{Source: s, Until: k.wall(until)})
 		}
 	}
 	return bans, nil
@@ -79,10 +96,18 @@ func (k *fakeKernel) Bans(context.Context) ([]portsnare.Ban, error) {
 
 func (k *fakeKernel) Ban(_ context.Context, bans []portsnare.Ban) error {
 	k.pass()
+	k.calls++
 	for _, b := range bans {
-		k.bans[b.Source] = b.Until
+		k.bans[b.Source] = k.timer(b.Until)
 	}
 	return nil
+}
+
+func (k *fakeKernel) Problems() []error { k.pass(); return k.problems }
+
+func (k *fakeKernel) Armed(context.Context) (kernel.Standing, error) {
+	k.pass()
+	return kernel.Standing{Armed: k.order.Host != "", Traps: k.order.Traps.Ports(), Bait: k.order.Traps.Bait}, nil
 }
 
 // fakeLink is a Link whose other end is the test.
@@ -92,6 +117,7 @@ type fakeLink struct {
 	reports []portsnare.Report
 	hits    []portsnare.Hit
 	bans    []portsnare.Ban
+	ended   []source
 }
 
 func (l *fakeLink) Run(ctx context.Context, onOrder func(portsnare.Order)) error {
@@ -108,6 +134,7 @@ func (l *fakeLink) Run(ctx context.Context, onOrder func(portsnare.Order)) error
 func (l *fakeLink) Report(r portsnare.Report) { l.pass(); l.reports = append(l.reports, r) }
 func (l *fakeLink) Hit(h portsnare.Hit)       { l.pass(); l.hits = append(l.hits, h) }
 func (l *fakeLink) Ban(b portsnare.Ban)       { l.pass(); l.bans = append(l.bans, b) }
+func (l *fakeLink) Unban(s source)            { l.pass(); l.ended = append(l.ended, s) }
 
 func (l *fakeLink) last(t *testing.T) portsnare.Report {
 	t.Helper()
@@ -148,16 +175,23 @@ type world struct {
 	sightings *fakeSightings
 	listening portsnare.PortSet
 	gateways  []netip.Addr
-	plain     bool                 // the backend can only do what it must
+	ahead     time.Duration        // of the wall clock: the bubble's time plus this
+	boot      int                  // number of the host's boot
+	booted    time.Time            // in bubble time
 	ready     portsnare.Generation // armed when the agent called itself ready
+	agent     *Agent
 	stop      func() error
 }
+
+// wall is the wall clock. It has no monotonic reading: who subtracts two of its
+// times across a jump gets the jump.
+func (w *world) wall() time.Time { w.pass(); return time.Now().Round(0).Add(w.ahead) }
 
 // inWorld runs a test in a bubble of its own.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir, log: new(bytes.Buffer)}
+		w := &world{t: t, dir: dir, log: new(bytes.Buffer), booted: time.Now()}
 		w.kernel = w.newKernel()
 		test(t, w)
 		if w.stop != nil {
@@ -174,29 +208,30 @@ func (k *fakeKernel) loseEverything() {
 }
 
 func (w *world) newKernel() *fakeKernel {
-	return &fakeKernel{fence: &w.fence, bans: make(map[source]time.Time), friends: make(map[pair]time.Time)}
+	return &fakeKernel{fence: &w.fence, ahead: &w.ahead, bans: make(map[source]time.Time), friends: make(map[pair]time.Time)}
 }
 
 // start starts an agent, as after a boot: link and sightings are new.
 func (w *world) start() {
 	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order)}
 	w.sightings = &fakeSightings{seen: make(chan kernel.Sighting), err: make(chan error)}
-	var backend Backend = w.kernel
-	if w.plain {
-		backend = struct{ Backend }{w.kernel}
-	}
-	agent := New(Config{
+	w.agent = New(Config{
 		Host: "web-1", Dir: w.dir, Version: "test", Program: "fake",
-		Backend: backend, Link: w.link, Sightings: w.sightings,
+		Backend: w.kernel, Link: w.link, Sightings: w.sightings,
 		Listening:  func() (portsnare.PortSet, error) { w.pass(); return w.listening, nil },
 		Gateways:   func() ([]netip.Addr, error) { w.pass(); return w.gateways, nil },
 		Controller: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("203.0.113.5")} },
 		Ready:      func() { w.ready = w.kernel.order.Generation },
 		Logger:     slog.New(slog.NewTextHandler(w.log, nil)),
+		Now:        w.wall,
+		Boot: func() (string, time.Duration) {
+			w.pass()
+			return fmt.Sprint("boot-", w.boot), time.Since(w.booted)
+		},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- agent.Run(ctx) }()
+	go func() { ended <- w.agent.Run(ctx) }()
 	w.stop = func() error { cancel(); return <-ended }
 	synctest.Wait()
 }
@@ -208,6 +243,21 @@ func (w *world) restart() {
 	w.start()
 }
 
+// reboot has the agent die with the host, which is off for some time; then the wall
+// clock has moved by jump too.
+func (w *world) reboot(off, jump time.Duration) {
+	w.t.Helper()
+	if err := w.stop(); err != nil {
+		w.t.Errorf("Run = %v; want nil at the end of its context", err)
+	}
+	w.wait(off)
+	w.ahead += jump
+	w.boot++
+	w.booted = time.Now()
+	w.kernel = w.newKernel()
+	w.start()
+}
+
 func (w *world) send(order portsnare.Order) {
 	w.link.orders <- order
 	synctest.Wait()
@@ -215,9 +265,9 @@ func (w *world) send(order portsnare.Order) {
 
 // see has the kernel log a packet, and ban its source where it was the last.
 func (w *world) see(from, port string, ban bool) {
-	s := kernel.Sighting{Ban: ban, Source: netip.MustParseAddr(from), Port: parsePort(port), At: time.Now()}
+	s := kernel.Sighting{Ban: ban, Source: netip.MustParseAddr(from), Port: parsePort(port), At: w.wall()}
 	if ban {
-		w.kernel.bans[portsnare.BanPrefix(s.Source)] = s.At.Add(portsnare.DefaultPolicy().BanMin)
+		w.kernel.bans[portsnare.BanPrefix(s.Source)] = time.Now().Add(portsnare.DefaultPolicy().BanMin)
 	}
 	w.sightings.seen <- s
 	synctest.Wait()

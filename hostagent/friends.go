@@ -12,12 +12,18 @@ import (
 	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
-// mostFriends bounds what is saved. Friends of hidden ports are kept before those
+// maxFriends bounds what is saved. Friends of hidden ports are kept before those
 // of public ones, and the freshest first.
-const mostFriends = 10_000
+const maxFriends = 10_000
 
-// stopTime is how long the last look at the friends may take.
-const stopTime = 5 * time.Second
+// What it may cost to save friends soon: a twentieth of one processor to look at
+// them, and so many bytes a second, at which maxFriends of them are saved every
+// 8 s.
+const (
+	lookShare  = 20
+	maxLook    = time.Minute
+	friendRate = 128 << 10
+)
 
 // staleFriend is how much longer than on disk a friend may stay one before that
 // is worth a write: his time begins anew with every conversation.
@@ -30,11 +36,13 @@ type pair struct {
 }
 
 // friends are the friends known: what the kernel knew when it was asked last,
-// and what was known before and is not over.
+// and what was known before and is not over. Their times are the agent's own.
 type friends struct {
 	until map[pair]time.Time
 	saved map[pair]time.Time // as they are on disk
 	lost  bool               // the kernel may not know them
+
+	saveFrom time.Time // when they may be saved again
 }
 
 // restore takes up the friends on disk, which the kernel may not know.
@@ -71,7 +79,7 @@ func (f *friends) current(now time.Time) []portsnare.Friend {
 
 // shrink forgets those for whom there is no room.
 func (f *friends) shrink(hidden portsnare.PortSet) {
-	if len(f.until) <= mostFriends {
+	if len(f.until) <= maxFriends {
 		return
 	}
 	public := func(p pair) int {
@@ -83,7 +91,7 @@ func (f *friends) shrink(hidden portsnare.PortSet) {
 	best := slices.SortedFunc(maps.Keys(f.until), func(a, b pair) int {
 		return cmp.Or(cmp.Compare(public(a), public(b)), f.until[b].Compare(f.until[a]))
 	})
-	for _, p := range best[mostFriends:] {
+	for _, p := range best[maxFriends:] {
 		delete(f.until, p)
 	}
 }
@@ -93,43 +101,53 @@ func (f *friends) stale() bool {
 	return !maps.EqualFunc(f.until, f.saved, func(now, then time.Time) bool { return now.Sub(then) < staleFriend })
 }
 
-// rememberAtLast remembers although the agent is about to end.
-func (a *Agent) rememberAtLast(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	a.remember(ctx)
+// restoreFriends takes up the friends on disk.
+func (a *Agent) restoreFriends() {
+	var saved savedFriends
+	plain, err := load(a.config.Dir, friendsFile, &saved, &saved.Friends)
+	a.unusable(msgFriendsUnread, err)
+	now, by := a.clock.now(), a.restored(saved.Saved, plain)
+	for i, friend := range saved.Friends {
+		saved.Friends[i].Until = earlier(friend.Until.Add(by), now.Add(portsnare.FriendTime))
+	}
+	a.friends.restore(saved.Friends)
+	if plain || err != nil || a.rebooted(saved.Saved) {
+		a.friends.saved = nil
+	}
 }
 
-// remember asks the kernel for its friends and saves them.
-func (a *Agent) remember(ctx context.Context) {
+// remember asks the kernel for its friends and saves them if there is news. It
+// returns after how long it wants to be called again: a look at many takes long,
+// and shall not keep the host busy.
+func (a *Agent) remember(ctx context.Context) time.Duration {
+	a.saveMoment()
+	begin := time.Now()
 	known, err := a.config.Backend.Friends(ctx)
+	again := max(a.config.Remember, min(lookShare*time.Since(begin), maxLook))
 	if a.trouble(msgNoFriends, err); err != nil {
-		return
+		return again
+	}
+	shift := a.clock.shift()
+	for i := range known {
+		known[i].Until = known[i].Until.UTC().Add(-shift)
 	}
 	a.friends.learn(known)
 	if a.order != nil {
 		a.friends.shrink(a.order.Hidden())
 	}
-	current := a.friends.current(time.Now())
-	if !a.friends.stale() {
-		return
+	now := a.clock.now()
+	current := a.friends.current(now)
+	if now.Before(a.friends.saveFrom) || !a.friends.stale() {
+		return again
 	}
-	err = saveFriends(a.config.Dir, current)
+	saved, ahead := a.moment()
+	for i := range current {
+		current[i].Until = current[i].Until.Add(ahead).Truncate(time.Second)
+	}
+	size, err := a.store.save(friendsFile, savedFriends{Saved: saved, Friends: current})
+	a.friends.saveFrom = now.Add(pace(size, friendRate))
 	if a.trouble(msgFriendsUnsaved, err); err == nil {
 		a.friends.saved = maps.Clone(a.friends.until)
 	}
-}
-
-// measure asks which memories of the kernel are full, and logs each once.
-func (a *Agent) measure(ctx context.Context) {
-	full, err := a.config.Backend.Full(ctx)
-	if a.trouble(msgNotMeasured, err); err != nil {
-		return
-	}
-	for _, memory := range full {
-		if !slices.Contains(a.full, memory) {
-			a.config.Logger.Warn(msgFull, keyMemory, memory)
-		}
-	}
-	a.full = full
+	return again
 }

@@ -3,6 +3,7 @@ package hostagent
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,8 @@ func TestFriendsSurviveABoot(t *testing.T) {
 	})
 }
 
-// TestFriendsAreSavedNowAndThen: whoever pulls the plug loses minutes.
-func TestFriendsAreSavedNowAndThen(t *testing.T) {
+// TestFriendsAreSavedSoon: whoever pulls the plug loses seconds.
+func TestFriendsAreSavedSoon(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.start()
 		w.send(newOrder(1))
@@ -54,7 +55,7 @@ func TestFriendsAreSavedNowAndThen(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.kernel.friends[one] = time.Now().Add(portsnare.FriendTime)
-		saved(0) // five minutes later the same friend is no news
+		saved(0) // seconds later the same friend is no news
 		w.wait(staleFriend)
 		w.kernel.friends[one] = time.Now().Add(portsnare.FriendTime)
 		saved(1)
@@ -87,14 +88,14 @@ func TestFriendsAreBounded(t *testing.T) {
 	var f friends
 	f.restore(nil)
 	var known []portsnare.Friend
-	for n := range mostFriends {
+	for n := range maxFriends {
 		known = append(known, portsnare.Friend{Source: nthSource(n), Port: parsePort("443/tcp"), Until: noon.Add(time.Duration(n+1) * time.Second)})
 	}
 	hidden := portsnare.Friend{Source: nthSource(0), Port: parsePort("22/tcp"), Until: noon.Add(time.Second)}
 	f.learn(append(known, hidden))
 	f.shrink(parsePorts("22/tcp"))
-	if len(f.until) != mostFriends {
-		t.Errorf("%d friends; want %d", len(f.until), mostFriends)
+	if len(f.until) != maxFriends {
+		t.Errorf("%d friends; want %d", len(f.until), maxFriends)
 	}
 	if f.until[pair{hidden.Source, hidden.Port}].IsZero() {
 		t.Error("the friend of the hidden port was forgotten")
@@ -109,7 +110,7 @@ func TestFullMemoryIsReported(t *testing.T) {
 		w.start()
 		w.send(newOrder(1))
 		w.kernel.full = []string{"hit4"}
-		w.wait(10 * DefaultHeartbeat)
+		w.wait(5 * measureEvery)
 		if got := w.link.last(t).Full; len(got) != 1 || got[0] != "hit4" {
 			t.Errorf("full as reported: %v, want hit4", got)
 		}
@@ -117,9 +118,36 @@ func TestFullMemoryIsReported(t *testing.T) {
 			t.Errorf("it was logged %d times, want once", got)
 		}
 		w.kernel.full = nil
-		w.wait(DefaultHeartbeat)
+		w.wait(measureEvery + DefaultHeartbeat)
 		if got := w.link.last(t).Full; got != nil {
 			t.Errorf("full as reported when it is over: %v", got)
+		}
+	})
+}
+
+// TestManyFriends: new friends each second are saved within ten seconds, and at no
+// more than the agreed rate.
+func TestManyFriends(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		for n := range maxFriends {
+			w.kernel.friends[friendAt(n, "443/tcp")] = time.Now().Add(portsnare.FriendTime)
+		}
+		w.wait(time.Minute)
+		before, begin := w.agent.store.bytes, time.Now()
+		for n := range 60 {
+			w.kernel.friends[friendAt(maxFriends+n, "22/tcp")] = time.Now().Add(portsnare.FriendTime)
+			w.wait(10 * time.Second)
+			known, err := LoadFriends(w.dir)
+			if err != nil || !slices.ContainsFunc(known, func(f portsnare.Friend) bool { return f.Source == nthSource(maxFriends+n) }) {
+				t.Fatalf("friend %d was not saved within ten seconds (%v)", n, err)
+			}
+		}
+		rate := float64(w.agent.store.bytes-before) / time.Since(begin).Seconds()
+		t.Logf("%d friends, a new one every 10 s: %.0f bytes a second", maxFriends, rate)
+		if rate > friendRate {
+			t.Errorf("%.0f bytes a second; want %d at most", rate, friendRate)
 		}
 	})
 }

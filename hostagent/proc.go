@@ -19,10 +19,6 @@ import (
 // procNet is what the kernel says of the network namespace that we are in.
 const procNet = "/proc/self/net"
 
-// Listening returns the ports on which a local socket waits for anybody: TCP
-// sockets that listen and UDP sockets that are not connected.
-func Listening() (portsnare.PortSet, error) { return listening(os.DirFS(procNet)) }
-
 // Gateways returns the routers that this host sends through.
 func Gateways() ([]netip.Addr, error) { return gateways(os.DirFS(procNet)) }
 
@@ -33,6 +29,8 @@ const (
 	stateClose  = "07"
 )
 
+// listening is [Listening] for a kernel without sock_diag. It does not see which
+// sockets are bound to an interface.
 func listening(proc fs.FS) (portsnare.PortSet, error) {
 	var ports []portsnare.Port
 	for _, table := range []struct {
@@ -47,7 +45,7 @@ func listening(proc fs.FS) (portsnare.PortSet, error) {
 	} {
 		err := readTable(proc, table.file, func(fields []string) error {
 			port, waits, err := parseSocket(fields, table.state)
-			if waits {
+			if waits && err == nil {
 				ports = append(ports, portsnare.Port{Protocol: table.protocol, Number: port})
 			}
 			return err
@@ -68,9 +66,34 @@ func parseSocket(fields []string, state string) (port uint16, waits bool, err er
 	if fields[3] != state {
 		return 0, false, nil
 	}
-	_, digits, _ := strings.Cut(fields[1], ":")
+	address, digits, _ := strings.Cut(fields[1], ":")
 	n, err := strconv.ParseUint(digits, 16, 16)
-	return uint16(n), err == nil && n != 0, err
+	if err != nil {
+		return 0, false, err
+	}
+	addr, err := parseSocketAddr(address)
+	return uint16(n), n != 0 && !addr.Unmap().IsLoopback(), err
+}
+
+// parseSocketAddr reads an address as /proc/net/tcp and tcp6 have it: words of 32
+// bits, each in the byte order of the machine.
+func parseSocketAddr(s string) (netip.Addr, error) {
+	if len(s) == 8 {
+		return parseIPv4(s)
+	}
+	if len(s) != 32 {
+		return netip.Addr{}, fmt.Errorf("%q is no address", s)
+	}
+	var octets [16]byte
+	for i := range 4 {
+		word, err := parseIPv4(s[8*i : 8*i+8])
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		four := word.As4()
+		copy(octets[4*i:], four[:])
+	}
+	return netip.AddrFrom16(octets), nil
 }
 
 // gatewayFlag is RTF_GATEWAY of Linux (include/uapi/linux/route.h).

@@ -25,9 +25,15 @@ func TestListening(t *testing.T) {
 			"tcp": table(socketHeading, "   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1129 1"),
 			"udp": table(socketHeading),
 		}, "22/tcp"},
+		{"listening for itself", fstest.MapFS{
+			"tcp": table(socketHeading, "   0: 0100007F:0CEA 00000000:0000 0A", "   1: FEFFFF7F:0CEB 00000000:0000 0A"),
+			"tcp6": table(socketHeading,
+				"   0: 00000000000000000000000001000000:0CEC 00000000000000000000000000000000:0000 0A",
+				"   1: 0000000000000000FFFF00000100007F:0CED 00000000000000000000000000000000:0000 0A"),
+		}, ""},
 		{"listening, established, waiting", fstest.MapFS{
 			"tcp": table(socketHeading,
-				"   0: 0100007F:0CEA 00000000:0000 0A",
+				"   0: 0100A8C0:0CEA 00000000:0000 0A",
 				"   1: 0100A8C0:0050 0200A8C0:C000 01",
 				"   2: 0100A8C0:0051 0200A8C0:C001 06"),
 			"tcp6": table(socketHeading, "   0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A"),
@@ -50,7 +56,7 @@ func TestListening(t *testing.T) {
 }
 
 func TestListeningDamaged(t *testing.T) {
-	for _, line := range []string{"0:", "0: 00000000:XYZ 00000000:0000 0A", "0: 00000000 00000000 0A", "0: a:12345 b:0 0A"} {
+	for _, line := range []string{"0:", "0: 00000000:XYZ 00000000:0000 0A", "0: 00000000 00000000 0A", "0: a:12345 b:0 0A", "0: 00:0016 b:0 0A", "0: 0000000Z:0016 b:0 0A"} {
 		if got, err := listening(fstest.MapFS{"tcp": table("", line)}); err == nil {
 			t.Errorf("line %q was read as %s", line, got)
 		}

@@ -2,11 +2,13 @@ package hostagent
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/hostagent/kernel"
 )
 
 func compare[T any](t *testing.T, what string, want, got T) {
@@ -164,6 +166,148 @@ func TestAllowLiftsABan(t *testing.T) {
 		}
 		if got := w.link.last(t).Bans; got != 0 {
 			t.Errorf("%d bans are reported; want none", got)
+		}
+	})
+}
+
+// A trap that stood before a rotation is the older generation's until that one is
+// disarmed; a port that is a trap of both is the newer's from then on.
+func TestGenerationOfATrapDuringARotation(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		older, newer := newOrder(1), newOrder(2)
+		newer.Traps.Secret = newer.Traps.Secret.Union(parsePorts("1005/tcp")) // and both have bait
+		both := newer
+		both.Traps = newer.Traps.Union(older.Traps)
+		generations := func() (list []portsnare.Generation) {
+			before := len(w.link.hits)
+			for _, port := range []string{"1001/tcp", "1005/tcp", "23/tcp", "2001/tcp"} {
+				w.see("198.51.100.7", port, false)
+			}
+			for _, hit := range w.link.hits[before:] {
+				list = append(list, hit.Generation)
+			}
+			return list
+		}
+		w.start()
+		w.send(older)
+		compare(t, "before", []portsnare.Generation{1, 1, 1, 1}, generations())
+		w.send(both)
+		compare(t, "both armed", []portsnare.Generation{1, 1, 1, 2}, generations())
+		other := both
+		other.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		w.send(other)
+		w.restart()
+		compare(t, "both armed, after another allow list and a restart", []portsnare.Generation{1, 1, 1, 2}, generations())
+		w.send(newer)
+		compare(t, "the newer alone", []portsnare.Generation{1, 2, 2, 2}, generations())
+	})
+}
+
+// A host that was away during a rotation gets the newer generation at once.
+func TestGenerationOfATrapWithoutARotation(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.send(newOrder(2))
+		w.see("198.51.100.7", "23/tcp", false)
+		if got := w.link.hits[0].Generation; got != 2 {
+			t.Errorf("a trap of both: generation %s; want 2", got)
+		}
+	})
+}
+
+// A ban of which no sighting told keeps its end although the policy has become
+// shorter, and is told once.
+func TestAdoptedBanOfALongerPolicy(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1)) // bans for 10 minutes
+		begin := time.Now().UTC()
+		source := netip.MustParsePrefix("198.51.100.7/32")
+		w.kernel.bans[source] = begin.Add(6 * time.Hour)
+		w.wait(30 * time.Hour)
+		w.restart()
+		w.wait(time.Hour)
+		if len(w.link.bans) != 0 {
+			t.Errorf("told after its end: %v", w.link.bans)
+		}
+		bans, err := LoadBans(w.dir)
+		if err != nil || len(bans) != 1 || bans[0].Count != 1 || !bans[0].Until.Equal(begin.Add(6*time.Hour)) {
+			t.Errorf("saved: %v, %v; want one first ban of six hours", bans, err)
+		}
+	})
+}
+
+// The same with a restart in the middle: the ban keeps count and end.
+func TestBanSurvivesARestart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		w.see("198.51.100.7", "1001/tcp", true)
+		told := w.link.bans[0]
+		shorter := newOrder(1)
+		shorter.Policy.BanMin, shorter.Policy.BanMax = time.Minute, time.Minute
+		w.send(shorter)
+		w.wait(5 * time.Minute)
+		w.restart()
+		w.wait(time.Minute)
+		compare(t, "bans told after the restart", []portsnare.Ban{told}, w.link.bans)
+		w.wait(10 * time.Minute)
+		if len(w.link.bans) != 1 || len(w.link.ended) != 1 {
+			t.Errorf("%d bans told, %d ended; want one each", len(w.link.bans), len(w.link.ended))
+		}
+	})
+}
+
+// Bans found in the kernel are told once each, and with one line of the log.
+func TestManyBansFoundInTheKernel(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		for n := range 12_000 {
+			w.kernel.bans[nthSource(n)] = time.Now().Add(20 * time.Hour)
+		}
+		lines := strings.Count(w.log.String(), "\n")
+		w.wait(10 * time.Minute)
+		if len(w.link.bans) != 12_000 {
+			t.Errorf("%d bans told; want each once", len(w.link.bans))
+		}
+		if got := strings.Count(w.log.String(), "\n") - lines; got != 1 {
+			t.Errorf("%d lines of log; want 1", got)
+		}
+	})
+}
+
+// Many repeated bans at once are prolonged at once, and the log names a few.
+func TestFloodOfRepeatOffenders(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.send(newOrder(1))
+		const n = 500
+		for i := range n {
+			w.agent.ledger.remember(portsnare.Ban{Source: nthSource(i), Until: time.Now().Add(-time.Minute), Count: 1})
+		}
+		gate := make(chan struct{})
+		w.kernel.stuck = gate // the agent is busy while they come
+		w.wait(DefaultReconcile)
+		for i := range n {
+			w.kernel.bans[nthSource(i)] = time.Now().Add(10 * time.Minute)
+			w.sightings.seen <- kernel.Sighting{Ban: true, Source: nthSource(i).Addr(), Port: parsePort("1001/tcp"), At: time.Now()}
+		}
+		w.kernel.stuck = nil
+		close(gate)
+		w.wait(DefaultReconcile)
+		if len(w.link.bans) != n || w.kernel.calls > 5 {
+			t.Errorf("%d bans told, in %d calls of the backend; want %d in a few", len(w.link.bans), w.kernel.calls, n)
+		}
+		if got := time.Until(w.kernel.bans[nthSource(n-1)]); got < 19*time.Minute {
+			t.Errorf("the last one is shut out for %s; want 20 minutes", got)
+		}
+		if got := strings.Count(w.log.String(), msgBanned); got > banLineBurst+2 {
+			t.Errorf("%d bans were logged with a line of their own; want at most %d", got, banLineBurst+2)
+		}
+		if !strings.Contains(w.log.String(), msgBannedMore) {
+			t.Error("the others were not counted in the log")
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 
 // Bounds of what is remembered to explain a ban.
 const (
-	mostTrails = 4096
-	trailLen   = portsnare.MaxStrikes
+	maxTrails = 4096
+	trailLen  = portsnare.MaxStrikes
 )
 
 // trails are the last hits of the sources seen last, one for each port.
@@ -47,7 +47,7 @@ func (t *trails) add(s source, hit portsnare.Hit) {
 
 // forget drops the source that was not seen for the longest time.
 func (t *trails) forget() {
-	if t.fresh.Len() > mostTrails {
+	if t.fresh.Len() > maxTrails {
 		oldest := t.fresh.Remove(t.fresh.Back()).(*trail)
 		delete(t.bySource, oldest.source)
 	}

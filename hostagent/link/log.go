@@ -17,7 +17,7 @@ const (
 	msgOccupied    = "another machine is connected with this host's credential, so the controller refuses this one"
 	msgUntrusted   = "this is not the controller that the host joined, the present order stays in force"
 	msgIgnored     = "order ignored"
-	msgDropped     = "hits and bans not told to the controller were dropped"
+	msgDropped     = "hits not told to the controller were dropped"
 	msgAsync       = "connection"
 
 	keyController = "controller"

@@ -28,6 +28,6 @@ the kernel as the controller orders, and reports what the kernel saw. It opens n
 port.`,
 	}
 	root.PersistentFlags().StringVar(&a.state, "state", DefaultState, "state `DIR`ectory, created if it is missing")
-	root.AddCommand(newJoin(a), newRun(a), newStatus(a), newFlush(), cli.NewVersion())
+	root.AddCommand(newJoin(a), newRun(a), newStatus(a), newFlush(a), cli.NewVersion())
 	return root
 }

@@ -34,7 +34,7 @@ type backend struct {
 // left returns what of the backend's stands in the kernel, though the backend may
 // not work.
 func (b backend) left() ([]host.Trace, error) {
-	traces, err := host.Traces("portsnare")
+	traces, err := host.Traces(tracesName)
 	return slices.DeleteFunc(traces, func(t host.Trace) bool { return !b.owns(t.Kind) }), err
 }
 
@@ -50,10 +50,12 @@ func backends() []backend {
 const (
 	logGroup = kernel.LogGroup
 	auto     = "auto"
+	// tracesName is how the name of everything begins that is ours in the kernel.
+	tracesName = "portsnare"
 )
 
 // choose returns the backend of that name, or for auto the first that works
-// here. What another one has armed is removed once the chosen one is armed.
+// here; if none does, why not, of each. What another one has armed is removed once the chosen one is armed.
 func choose(ctx context.Context, name string) (backend, error) {
 	var refusals []error
 	var names []string
@@ -74,7 +76,7 @@ func choose(ctx context.Context, name string) (backend, error) {
 		return backend{}, &portsnare.Error{Kind: portsnare.Invalid, Op: "choose backend", Subject: name,
 			Err: errors.New("there is none of that name"), Hint: "want " + auto + ", " + strings.Join(names, " or ")}
 	}
-	return backend{}, refusals[0]
+	return backend{}, errors.Join(refusals...)
 }
 
 // successor takes over from other backends: there is no moment in which no
@@ -97,6 +99,21 @@ func (s *successor) Set(ctx context.Context, state kernel.State) (changed bool, 
 		s.others = s.others[1:]
 	}
 	return changed, nil
+}
+
+// Armed implements hostagent.Backend. Until it has taken over, what another backend
+// has armed stands.
+func (s *successor) Armed(ctx context.Context) (kernel.Standing, error) {
+	standing, err := s.program.Armed(ctx)
+	for _, other := range s.others {
+		if err != nil || standing.Armed {
+			break
+		}
+		if found, err := other.Armed(ctx); err == nil { // else it does not work here, and stands for nothing
+			standing = found
+		}
+	}
+	return standing, err
 }
 
 // leave removes what the backend has armed. That it does not work is no error

@@ -68,7 +68,7 @@ func TestChooseRefuses(t *testing.T) {
 func TestFlushRulesOut(t *testing.T) {
 	ns := netlab.New(t).Namespace("host")
 	flush := func() error {
-		command := newFlush()
+		command := newFlush(&app{state: t.TempDir()})
 		command.SetArgs(nil)
 		command.SetOut(io.Discard)
 		return ns.Do(func() error { return command.ExecuteContext(t.Context()) })

@@ -41,6 +41,11 @@ func (a *app) run(ctx context.Context, name string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := hostagent.Lock(a.state)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the process is about to end
 	chosen, err := choose(ctx, name)
 	if err != nil {
 		return err
