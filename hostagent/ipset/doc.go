@@ -24,7 +24,7 @@
 //	                 a strike in every slot, no bait, not in our own name -> PORTSNARE_BAN
 //	                 log, fill the smallest empty slot, drop
 //	PORTSNARE_FIRST  log, fill the first slot, drop
-//	PORTSNARE_BAN    ban, log, drop
+//	PORTSNARE_BAN    ban (10,000 at once, then 1,000 a second), log, drop
 //	PORTSNARE_HIDDEN not addressed to this host, in our own name, allowed, or
 //	                 friend of that port -> untouched
 //	                 alarm -> drop
@@ -125,5 +125,12 @@
 //
 // Everything of ours is named portsnare_ (sets) or PORTSNARE (chains) and
 // [Backend.Flush] removes it all, with the tables and built-in chains that
-// iptables-nft has made for us, as the set made has them written down.
+// iptables-nft has made for us, as the set made has them written down. It looks
+// afterwards whether all is gone. The sets that record what is ours go last, so that
+// after an error another Flush ends the work.
+//
+// [Backend.Check] loads the very program under the names portsnare_check_ and
+// PORTSNARE_CHECK, where no packet meets it, and removes it again. Set and all
+// others know nothing of it. The set sums holds what identifies our rules, so that
+// [Backend.Armed] can tell whether they stand without knowing the order.
 package ipset

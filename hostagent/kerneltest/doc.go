@@ -4,8 +4,8 @@
 // network namespaces of its own.
 //
 // It is tests and benchmarks, and the few cases that need a backend which only
-// its own package can make: [FullMemory], [KilledAnywhere] and
-// [KernelLacksSomething]. The tests of that package run those.
+// its own package can make, such as [FullMemory], [KilledAnywhere] and
+// [KernelLacksEach]. The tests of that package run those.
 //
 //	go test ./hostagent/kerneltest -v
 //	go test ./hostagent/kerneltest -update

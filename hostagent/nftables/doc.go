@@ -140,5 +140,12 @@
 // make it (a set of another form, a chain in another hook), it is replaced as a
 // whole, and bans and friends are carried over.
 //
-// [Backend.Flush] deletes the table.
+// [Backend.Flush] deletes the table, and looks afterwards whether it is gone. Where
+// reserved ports are ours, the set reserved stays until they are released, so that
+// after an error another Flush ends the work.
+//
+// [Backend.Check] gives the kernel the very program as the table portsnare_check and
+// has it try all and keep nothing (nft -c). The set sums holds what identifies our
+// chains, so that [Backend.Armed] can tell whether they stand without knowing the
+// order.
 package nftables
