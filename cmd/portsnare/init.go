@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
@@ -65,7 +66,19 @@ func writeNew(path string, text []byte) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Link(f.Name(), path) // which, unlike a rename, replaces nothing
+	return renameNew(f.Name(), path)
+}
+
+// renameNew renames a file and replaces none.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // such as NFS, which can link
+		return os.Link(from, to)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "rename", Path: to, Err: err}
+	}
+	return nil
 }
 
 func initError(path string, err error) error {

@@ -59,6 +59,9 @@ func regionOf(value ast.Node) (region, bool) {
 	}
 	r := region{placeOf(first.Position), place{1 << 30, 1}}
 	for next := last.Next; next != nil; next = next.Next {
+		if next.Type == token.CommentType { // about the value, perhaps
+			continue
+		}
 		// The token of a text block that follows a header lies before it.
 		if at := placeOf(next.Position); placeOf(last.Position).before(at) {
 			r.end = at
@@ -94,6 +97,16 @@ func ends(value ast.Node) (first, last *token.Token) {
 		}
 	}), value)
 	return first, last
+}
+
+// hideComments hides the comments that speak of secrets.
+func (f *file) hideComments(tokens token.Tokens) {
+	for _, tk := range tokens {
+		if tk.Type == token.CommentType && secretName.MatchString(tk.Value) {
+			begin := placeOf(tk.Position)
+			f.hidden = append(f.hidden, region{begin, place{begin.line + 1, 1}})
+		}
+	}
 }
 
 // visit calls a function for each node.
@@ -172,6 +185,10 @@ func (f *file) hideFrom(line, offset int) {
 	f.hidden = append(f.hidden, region{place{line, column}, place{line + 1, 1}})
 }
 
+// secretWord is a word for a secret and what joins it to one, save the key of the
+// secret traps.
+var secretWord = regexp.MustCompile(`(?i)(?:token|passw|passphrase|pwd|key|credential|seed|auth|private|bearer|cookie|[^ {]secret|secret[^: ])[^\s:=]*["']?\s*[:=]?\s*`)
+
 // punctuation may stand in a line before its first key.
 const punctuation = " \t-?:,{[&"
 
@@ -186,6 +203,9 @@ func secretFrom(line string) int {
 	}
 	if rest := strings.TrimLeft(before, punctuation); rest != "" {
 		return len(before) - len(rest)
+	}
+	if found := secretWord.FindStringIndex(line); found != nil {
+		return found[1]
 	}
 	for _, key := range keys {
 		if name, value := strings.Trim(line[key[2]:key[3]], `"'`), line[key[1]:]; mayBeSecret(name, value) {

@@ -79,6 +79,7 @@ func (f *file) parse() (node, bool) {
 		}
 	}
 	tokens := lexer.Tokenize(f.text)
+	f.hideComments(tokens)
 	tree, err := parser.Parse(mend(tokens), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		f.syntaxProblem(err)
