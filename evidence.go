@@ -9,6 +9,10 @@ const (
 	MaxBansPerMessage = 40
 )
 
+// MaxBansPerHost is how many sources one host can shut out: 65,536 of each IP
+// family, what its kernel's sets hold.
+const MaxBansPerHost = 2 * 65_536
+
 // HitBatch is what an agent tells of hits, several at once.
 type HitBatch struct {
 	Host string `json:"host"`

@@ -24,6 +24,18 @@ const (
 	Secret Class = "secret"
 )
 
+// UnmarshalText implements encoding.TextUnmarshaler. A word that names no class
+// is an error of kind [Invalid]; the empty one stands for a hit on what is no
+// trap any more.
+func (c *Class) UnmarshalText(text []byte) error {
+	switch class := Class(text); class {
+	case Neighbour, Bait, Secret, "":
+		*c = class
+		return nil
+	}
+	return invalidf("class %q: want neighbour, bait or secret", Plain(string(text)))
+}
+
 // Fires reports whether the last strike of a ban may fall on a trap of class c.
 func (c Class) Fires() bool { return c == Neighbour || c == Secret }
 

@@ -145,13 +145,15 @@ func (w *world) remove(rule portsnare.Rule) {
 }
 
 // Send implements Fleet.
-func (w *world) Send(_ context.Context, order portsnare.Order) error {
+func (w *world) Send(_ context.Context, orders ...portsnare.Order) error {
 	return w.call("send", func() error {
-		if err := order.Validate(); err != nil {
-			return err
-		}
-		if !w.dead[order.Host] {
-			w.armed[order.Host] = order
+		for _, order := range orders {
+			if err := order.Validate(); err != nil {
+				return err
+			}
+			if !w.dead[order.Host] {
+				w.armed[order.Host] = order
+			}
 		}
 		return nil
 	})

@@ -24,9 +24,9 @@ type Firewall interface {
 
 // Fleet carries orders to hosts and reports back.
 type Fleet interface {
-	// Send stores the order for its host, durably, and delivers it when the
+	// Send stores each order for its host, durably, and delivers it when the
 	// host is there.
-	Send(ctx context.Context, order portsnare.Order) error
+	Send(ctx context.Context, orders ...portsnare.Order) error
 	// Await returns when the order's host reports that it has armed its traps, or
 	// with an error that says what is known of the host.
 	Await(ctx context.Context, order portsnare.Order) error

@@ -2,8 +2,16 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/portsnare/portsnare/rotator/hub"
+)
+
+// How long the command line waits for an answer, whatever the controller does. A
+// controller that does not even say that it is at work is given up much earlier.
+const (
+	askTime    = 2 * time.Minute
+	rotateTime = time.Hour // of all groups: each has report_timeout, grace and the calls to its cloud
 )
 
 // ask asks the running controller of this machine for verb. in and out are
@@ -13,6 +21,12 @@ func (a *app) ask(ctx context.Context, verb string, in, out any) error {
 	if err != nil {
 		return err
 	}
+	wait := askTime
+	if verb == verbRotate {
+		wait = rotateTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	client, err := hub.Dial(ctx, hub.ClientOptions{Dir: cfg.State})
 	if err != nil {
 		return err

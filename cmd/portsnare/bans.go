@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 func newBans(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bans",
-		Short: "Say who is shut out where, until when and why",
+		Short: "List active bans and why",
 	}
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -26,13 +27,29 @@ func newBans(a *app) *cobra.Command {
 	return c
 }
 
-// WriteText implements cli.Answer.
+// WriteText implements cli.Answer. Hosts whose list is not whole are named below
+// the table.
 func (b bansAnswer) WriteText(w io.Writer) error {
 	table := cli.NewTable(w, "SOURCE", "HOST", "SINCE", "UNTIL", "TRAPS TOUCHED")
-	for _, ban := range b.Bans {
+	for _, ban := range b.Bans.Bans {
 		table.Row(ban.Source.String(), ban.Host, clock(ban.Since), clock(ban.Until), reasons(ban.Hits))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, h := range b.Hosts {
+		if h.Whole {
+			continue
+		}
+		heard := "never reported its bans to this controller run"
+		if !h.Heard.IsZero() {
+			heard = "last heard " + clock(h.Heard)
+		}
+		if _, err := fmt.Fprintf(w, "\n%s: the list is incomplete: %s (%s)\n", h.Host, h.Why, heard); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reasons returns such as "110/tcp (bait), 40007/tcp (secret)".

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portsnare/portsnare"
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/rotator"
+	"github.com/portsnare/portsnare/rotator/hub"
 )
 
 // Verbs that the command line asks the controller for.
@@ -25,7 +26,13 @@ type (
 	statusAnswer struct {
 		Version  string           `json:"version"`
 		Groups   []rotator.Status `json:"groups"`
-		Enrolled []string         `json:"enrolled"` // hosts with a credential
+		Enrolled []string         `json:"enrolled"` // hosts with a credential, or with a token
+		// Problems are the controller's own, such as a full disk.
+		Problems []problemAnswer `json:"problems,omitempty"`
+	}
+	problemAnswer struct {
+		Text string `json:"text"`
+		Hint string `json:"hint,omitempty"`
 	}
 	rotateRequest struct {
 		Group string `json:"group"` // "" for all
@@ -33,12 +40,11 @@ type (
 	rotateAnswer struct {
 		Groups []rotator.Status `json:"groups"`
 	}
-	bansAnswer struct {
-		Bans []portsnare.Ban `json:"bans"`
-	}
+	bansAnswer    struct{ hub.Bans }
 	enrollRequest struct {
-		Host  string `json:"host"`
-		Renew bool   `json:"renew"`
+		Host  string        `json:"host"`
+		Renew bool          `json:"renew"`
+		Valid time.Duration `json:"valid"` // of the token
 	}
 	enrollAnswer struct {
 		Token string `json:"token"`
@@ -51,35 +57,34 @@ type (
 // serve answers the command line until the hub is closed.
 func (c *controller) serve() error {
 	return errors.Join(
-		c.hub.Serve(verbStatus, c.status),
-		c.hub.Serve(verbRotate, c.rotate),
-		c.hub.Serve(verbBans, c.bans),
-		c.hub.Serve(verbEnroll, c.enroll),
-		c.hub.Serve(verbExpel, c.expel),
+		hub.Serve(c.hub, verbStatus, c.status),
+		hub.Serve(c.hub, verbRotate, c.rotate),
+		hub.Serve(c.hub, verbBans, c.bans),
+		hub.Serve(c.hub, verbEnroll, c.enroll),
+		hub.Serve(c.hub, verbExpel, c.expel),
 	)
 }
 
-func (c *controller) status(context.Context, []byte) (any, error) {
+func (c *controller) status(context.Context, struct{}) (statusAnswer, error) {
 	answer := statusAnswer{Version: cli.Version(), Enrolled: c.hub.Hosts()}
 	for _, name := range c.names {
 		answer.Groups = append(answer.Groups, c.rotators[name].Status())
 	}
+	for _, problem := range c.hub.Problems() {
+		answer.Problems = append(answer.Problems, problemAnswer{problem.Error(), portsnare.HintOf(problem)})
+	}
 	return answer, nil
 }
 
-func (c *controller) rotate(ctx context.Context, request []byte) (any, error) {
-	var asked rotateRequest
-	if err := json.Unmarshal(request, &asked); err != nil {
-		return nil, err
-	}
+func (c *controller) rotate(ctx context.Context, asked rotateRequest) (rotateAnswer, error) {
+	var answer rotateAnswer
 	names := c.names
 	if asked.Group != "" {
 		if c.rotators[asked.Group] == nil {
-			return nil, unknown("group", asked.Group, c.names)
+			return answer, unknown("group", asked.Group, c.names)
 		}
 		names = []string{asked.Group}
 	}
-	var answer rotateAnswer
 	var errs []error
 	for _, name := range names {
 		errs = append(errs, c.rotators[name].Rotate(ctx))
@@ -88,32 +93,21 @@ func (c *controller) rotate(ctx context.Context, request []byte) (any, error) {
 	return answer, errors.Join(errs...)
 }
 
-func (c *controller) bans(ctx context.Context, _ []byte) (any, error) {
-	bans, err := c.hub.Bans(ctx)
-	return bansAnswer{Bans: bans}, err
-}
+func (c *controller) bans(context.Context, struct{}) (hub.Bans, error) { return c.hub.Bans(), nil }
 
-func (c *controller) enroll(ctx context.Context, request []byte) (any, error) {
-	var asked enrollRequest
-	if err := json.Unmarshal(request, &asked); err != nil {
-		return nil, err
-	}
+func (c *controller) enroll(ctx context.Context, asked enrollRequest) (enrollAnswer, error) {
 	if !c.hosts[asked.Host] {
-		return nil, unknown("host", asked.Host, keys(c.hosts))
+		return enrollAnswer{}, unknown("host", asked.Host, keys(c.hosts))
 	}
-	token, err := c.hub.Enroll(ctx, asked.Host, asked.Renew)
+	token, err := c.hub.EnrollFor(ctx, asked.Host, asked.Renew, asked.Valid)
 	if err != nil {
-		return nil, err
+		return enrollAnswer{}, err
 	}
 	return enrollAnswer{Token: token.String()}, nil
 }
 
-func (c *controller) expel(ctx context.Context, request []byte) (any, error) {
-	var asked expelRequest
-	if err := json.Unmarshal(request, &asked); err != nil {
-		return nil, err
-	}
-	return nil, c.hub.Expel(ctx, asked.Host)
+func (c *controller) expel(ctx context.Context, asked expelRequest) (struct{}, error) {
+	return struct{}{}, c.hub.Expel(ctx, asked.Host)
 }
 
 func unknown(what, name string, known []string) error {

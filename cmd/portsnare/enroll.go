@@ -7,24 +7,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
+	"github.com/portsnare/portsnare/rotator/hub"
 )
 
 func newEnroll(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enroll HOST",
-		Short: "Give a host a credential and print the token that it joins with",
-		Long: `Asks the running controller for a credential for one of the configuration's
-hosts and prints it as a token, once. On the host, type
+		Short: "Print a token with which a host can join",
+		Long: `Asks the running controller for a token for one of the configuration's hosts and
+prints it. On the host, type
 
 	portsnare-agent join TOKEN
 
-The token is a secret; the controller keeps only its public half.`,
+The token works once and expires. It is a secret until then; the controller keeps
+only its public half.`,
 	}
-	renew := c.Flags().Bool("renew", false, "end the host's present credential and give it a new one")
+	renew := c.Flags().Bool("renew", false, "end the host's present credential and print a new token")
+	valid := c.Flags().Duration("valid", hub.DefaultValid, "how long the token can be used to join")
 	asJSON := cli.JSONFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var answer enrollAnswer
-		if err := a.ask(c.Context(), verbEnroll, enrollRequest{Host: args[0], Renew: *renew}, &answer); err != nil {
+		if err := a.ask(c.Context(), verbEnroll, enrollRequest{Host: args[0], Renew: *renew, Valid: *valid}, &answer); err != nil {
 			return err
 		}
 		return cli.Print(c, *asJSON, answer)

@@ -5,19 +5,14 @@ package link
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 	"github.com/portsnare/portsnare"
 )
 
@@ -30,10 +25,11 @@ const (
 	// Between attempts to connect, each varied by half, so that the hosts of a
 	// fleet do not all come at once when the controller is back.
 	retryFirst = 500 * time.Millisecond
-	retryMost  = 30 * time.Second
+	retryMost  = 10 * time.Second
 	// retryRefused is the wait where the controller knows us no more. It may
-	// again once it has been restored from a backup.
-	retryRefused = 2 * time.Minute
+	// again once it has been restored from a backup, and the host is to be back
+	// within 15 s then.
+	retryRefused = 10 * time.Second
 )
 
 // Options of a [Link].
@@ -47,9 +43,7 @@ type Options struct {
 type Link struct {
 	token portsnare.Token
 	log   *slog.Logger
-	user  nkeys.KeyPair
-	key   string // public nkey
-	roots *x509.CertPool
+	id    identity
 	out   outbox
 	last  []byte // the order handed over last, as it came
 
@@ -61,16 +55,12 @@ type Link struct {
 // New returns a link that joins with the token given. One that makes no sense
 // is an error of kind Invalid.
 func New(opts Options) (*Link, error) {
-	l := &Link{token: opts.Token, log: opts.Logger, roots: x509.NewCertPool(), out: newOutbox()}
-	ca, err := x509.ParseCertificate(l.token.CA)
-	if err != nil {
-		return nil, badToken(err)
+	if opts.Token.Use == portsnare.ToJoin {
+		return nil, badToken(errors.New("it is for joining, not for running"))
 	}
-	l.roots.AddCert(ca)
-	if l.user, err = nkeys.FromSeed([]byte(l.token.Seed)); err != nil {
-		return nil, badToken(err)
-	}
-	if l.key, err = l.user.PublicKey(); err != nil {
+	l := &Link{token: opts.Token, log: opts.Logger, out: newOutbox()}
+	var err error
+	if l.id, err = newIdentity(opts.Token); err != nil {
 		return nil, badToken(err)
 	}
 	return l, nil
@@ -147,29 +137,6 @@ func lost(cause error) error {
 		return errors.New(text)
 	}
 	return fmt.Errorf(text+": %w", cause)
-}
-
-func (l *Link) connect(ctx context.Context, closed func()) (*nats.Conn, error) {
-	dialer := &dialer{ctx: ctx, link: l}
-	nc, err := nats.Connect(strings.Join(l.token.URLs, ","),
-		nats.Name(l.token.Host),
-		nats.Secure(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: l.roots}),
-		nats.TLSHandshakeFirst(),
-		nats.Nkey(l.key, l.user.Sign),
-		nats.CustomInboxPrefix(portsnare.InboxPrefix(l.token.Host)),
-		nats.SetCustomDialer(dialer),
-		nats.Timeout(dialTime),
-		nats.PingInterval(pingEvery),
-		nats.DontRandomize(),
-		nats.IgnoreDiscoveredServers(),
-		nats.NoReconnect(),
-		nats.ClosedHandler(func(*nats.Conn) { closed() }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.log.Debug(msgAsync, keyError, err) }),
-	)
-	if errors.Is(err, nats.ErrNoServers) && dialer.err != nil {
-		err = dialer.err // the cause, which the library leaves out
-	}
-	return nc, err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -42,7 +42,20 @@ func enroll(t *testing.T, h *hub.Hub, host string) portsnare.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token
+	return join(t, token)
+}
+
+// join exchanges a token for a credential.
+func join(t *testing.T, token portsnare.Token) portsnare.Token {
+	t.Helper()
+	credential, err := link.NewCredential(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := link.Join(t.Context(), token, credential); err != nil {
+		t.Fatal(err)
+	}
+	return credential
 }
 
 // running is a link whose Run is under way.
@@ -191,58 +204,6 @@ func TestOrdersAndReports(t *testing.T) {
 	}
 }
 
-func TestSightingsReachTheHub(t *testing.T) {
-	hits, bans := make(chan portsnare.Hit, 10), make(chan portsnare.Ban, 10)
-	h := openHub(t, hub.Options{
-		Dir:   t.TempDir(),
-		OnHit: func(hit portsnare.Hit) { hits <- hit },
-		OnBan: func(ban portsnare.Ban) { bans <- ban },
-	})
-	l := run(t, enroll(t, h, "web-1"))
-	now := time.Now().UTC().Truncate(time.Second)
-	hit := portsnare.Hit{Host: "web-1", Source: netip.MustParseAddr("198.51.100.7"),
-		Port: portsnare.Port{Protocol: portsnare.TCP, Number: 4000}, Class: portsnare.Secret, Generation: 2, At: now}
-	over := portsnare.Ban{Host: "web-1", Source: netip.MustParsePrefix("198.51.100.9/32"), Since: now.Add(-time.Hour), Until: now.Add(-time.Minute), Count: 1}
-	ban := portsnare.Ban{Host: "web-1", Source: netip.MustParsePrefix("198.51.100.7/32"), Since: now, Until: now.Add(time.Hour), Count: 1, Hits: []portsnare.Hit{hit}}
-	l.Hit(hit)
-	l.Ban(over)
-	l.Ban(ban)
-
-	if diff := cmp.Diff(hit, receive(t, hits), compareAddr, compareIP); diff != "" {
-		t.Errorf("hit (-want +got):\n%s", diff)
-	}
-	receive(t, bans)
-	if diff := cmp.Diff(ban, receive(t, bans), compareAddr, compareIP); diff != "" {
-		t.Errorf("ban (-want +got):\n%s", diff)
-	}
-	var got []portsnare.Ban
-	for end := time.Now().Add(patience); len(got) == 0 && time.Now().Before(end); { // it is being written
-		var err error
-		if got, err = h.Bans(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff([]portsnare.Ban{ban}, got, compareAddr, compareIP); diff != "" {
-		t.Errorf("bans in force (-want +got):\n%s", diff)
-	}
-}
-
-var (
-	compareAddr = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
-	compareIP   = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-)
-
-func receive[T any](t *testing.T, from <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(patience):
-		t.Fatal("nothing came")
-		panic("unreachable")
-	}
-}
-
 func TestControllerRestart(t *testing.T) {
 	dir := t.TempDir()
 	h := openHub(t, hub.Options{Dir: dir})
@@ -297,7 +258,7 @@ func TestEnrollAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, token).log.await(t, "connected")
+	run(t, join(t, token)).log.await(t, "connected")
 	old.log.await(t, "the controller refuses this host")
 }
 

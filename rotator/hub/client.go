@@ -2,36 +2,37 @@ package hub
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
-// dialTime bounds the making of a connection where the context does not.
-const dialTime = 5 * time.Second
+const (
+	// dialTime bounds the making of a connection where the context does not.
+	dialTime = 5 * time.Second
+	// answerTime is how long the controller may say nothing while a request is
+	// served: a few of its pulses.
+	answerTime = 15 * time.Second
+)
 
 // ClientOptions say how the command line finds the controller.
 type ClientOptions struct {
-	Dir string // state directory of the controller, or one with ca.crt and operator.nk of it
+	Dir string // state directory of the controller, or one with authority.crt and operator.nk of it
 	URL string // such as "tls://192.0.2.1:4222"; "" for the controller of this machine
 }
 
 // Client asks a controller as its operator.
 type Client struct {
-	nc    *nats.Conn
-	ended chan struct{} // closed when the connection is
+	nc     *nats.Conn
+	ended  chan struct{} // closed when the connection is
+	answer time.Duration // answerTime, save in tests
 }
 
 // Dial connects to the controller. Where there is none the error is of kind
@@ -45,26 +46,26 @@ func Dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 }
 
 func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
-	id, err := readIdentity(opts)
+	id, err := embedded.ReadIdentity(opts.Dir, opts.URL)
 	if err != nil {
 		return nil, err
 	}
-	key, err := id.seed.PublicKey()
+	key, err := id.Key.PublicKey()
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{ended: make(chan struct{})}
+	c := &Client{ended: make(chan struct{}), answer: answerTime}
 	dialer := &dialer{ctx: ctx}
 	defer dialer.release()
 	wait := dialTime
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline))
 	}
-	c.nc, err = nats.Connect(id.url,
-		nats.Secure(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: id.roots}),
+	c.nc, err = nats.Connect(id.URL,
+		nats.Secure(id.TLS),
 		nats.TLSHandshakeFirst(),
-		nats.Nkey(key, id.seed.Sign),
-		nats.CustomInboxPrefix(operatorInbox),
+		nats.Nkey(key, id.Key.Sign),
+		nats.CustomInboxPrefix(embedded.OperatorInbox),
 		nats.SetCustomDialer(dialer),
 		nats.Timeout(wait),
 		nats.NoReconnect(),
@@ -77,20 +78,21 @@ func dial(ctx context.Context, opts ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Request asks the controller for verb and waits for the answer or the end of
-// ctx. An error of the controller is a *portsnare.Error with its kind and hint.
-// in and out are JSON values; either may be nil.
+// Request asks the controller for verb and waits for the answer, or for the end
+// of ctx. A controller that says nothing for 15 s, not even that it is at work, is
+// an error of kind Transient. An error of the controller is a *portsnare.Error
+// with its kind and hint. in and out are JSON values; either may be nil.
 func (c *Client) Request(ctx context.Context, verb string, in, out any) error {
 	text, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	msg, err := c.ask(ctx, portsnare.SubjectControl+verb, text)
+	text, err = c.ask(ctx, portsnare.SubjectControl+verb, text)
 	if err != nil {
 		return c.requestError(verb, err)
 	}
 	var a answer
-	if err := json.Unmarshal(msg.Data, &a); err != nil {
+	if err := json.Unmarshal(text, &a); err != nil {
 		return &portsnare.Error{Kind: portsnare.Invalid, Op: "read the answer to", Subject: verb, Err: err, Hint: sameVersion}
 	}
 	if a.Error != nil {
@@ -102,24 +104,60 @@ func (c *Client) Request(ctx context.Context, verb string, in, out any) error {
 	return json.Unmarshal(a.Result, out)
 }
 
-// ask returns the answer to a request. One that came before the connection
-// ended counts, also if both are noticed at once.
-func (c *Client) ask(ctx context.Context, subject string, text []byte) (*nats.Msg, error) {
-	answers := make(chan *nats.Msg, 1)
+// ask returns the answer to a request, put together from its pages.
+func (c *Client) ask(ctx context.Context, subject string, text []byte) ([]byte, error) {
+	answers := make(chan *nats.Msg, 16)
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, err
 	}
-	defer sub.Unsubscribe()
+	defer sub.Unsubscribe() //nolint:errcheck // the connection has ended, and the subscription with it
 	if err := c.nc.PublishRequest(subject, inbox, text); err != nil {
 		return nil, err
 	}
+	var whole []byte
+	for {
+		msg, err := c.next(ctx, answers)
+		if err != nil {
+			return nil, err
+		}
+		switch msg.Header.Get(headerPart) {
+		case partBusy:
+		case partMore:
+			whole = append(whole, msg.Data...)
+			if err := msg.Respond(nil); err != nil {
+				return nil, err
+			}
+		default:
+			if failed(msg.Data) { // it may come instead of a page
+				return msg.Data, nil
+			}
+			return append(whole, msg.Data...), nil
+		}
+	}
+}
+
+// failed reports whether text is an answer that holds an error.
+func failed(text []byte) bool {
+	var a answer
+	return json.Unmarshal(text, &a) == nil && a.Error != nil
+}
+
+var errSilent = errors.New("no sign of life")
+
+// next returns the next message of the controller. One that came before the
+// connection ended counts, also if both are noticed at once.
+func (c *Client) next(ctx context.Context, answers <-chan *nats.Msg) (*nats.Msg, error) {
+	silence := time.NewTimer(c.answer)
+	defer silence.Stop()
 	select {
 	case msg := <-answers:
 		return checked(msg)
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-silence.C:
+		return nil, errSilent
 	case <-c.ended:
 	}
 	select {
@@ -153,9 +191,13 @@ func (c *Client) requestError(verb string, err error) error {
 	case errors.Is(err, nats.ErrNoResponders):
 		e.Kind, e.Err, e.Hint = portsnare.NotFound, errors.New("it does not know that"), sameVersion
 	case errors.Is(err, nats.ErrConnectionClosed):
-		e.Kind, e.Err, e.Hint = portsnare.Unavailable, errors.New("it went away"), isItRunning
+		e.Kind, e.Err, e.Hint = portsnare.Unavailable, errors.New("the connection was closed"), isItRunning
+	case errors.Is(err, errSilent):
+		e.Err = fmt.Errorf("no answer within %s", c.answer)
+		e.Hint = "look at the controller: journalctl -u portsnare"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Err = errors.New("no answer in time")
+		e.Err = errors.New("not done in time")
+		e.Hint = "the controller may still be at it: portsnare status"
 	}
 	return e
 }
@@ -167,64 +209,18 @@ func dialError(err, refused error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoServers) && refused != nil:
 		err = refused
-	case errors.Is(err, nats.ErrAuthorization):
+	case errors.Is(err, nats.ErrAuthorization), portsnare.RefusedByTLS(err):
 		return &portsnare.Error{
 			Kind: portsnare.Denied, Err: errors.New("it refuses the operator credential"),
-			Hint: "copy " + operatorFile + " and " + caFile + " from the controller's state directory",
+			Hint: "copy " + embedded.OperatorFile + " and " + embedded.AuthorityFile + " from the controller's state directory",
 		}
-	case errors.As(err, &untrusted):
+	case errors.As(err, &untrusted), portsnare.StrangeToTLS(err):
 		return &portsnare.Error{
 			Kind: portsnare.Denied, Err: err,
-			Hint: "this is another controller than the one whose " + caFile + " stands in the state directory",
+			Hint: "this is another controller than the one whose " + embedded.AuthorityFile + " stands in the state directory",
 		}
 	}
 	return &portsnare.Error{Kind: portsnare.Unavailable, Err: err, Hint: isItRunning}
-}
-
-// identity is what the operator needs: how to know the controller, and the
-// credential.
-type identity struct {
-	url   string
-	roots *x509.CertPool
-	seed  nkeys.KeyPair
-}
-
-func readIdentity(opts ClientOptions) (identity, error) {
-	id := identity{url: opts.URL}
-	if id.url == "" {
-		text, err := readState(opts.Dir, urlFile)
-		if err != nil {
-			return id, err
-		}
-		id.url = strings.TrimSpace(string(text))
-	}
-	ca, err := readState(opts.Dir, caFile)
-	if err != nil {
-		return id, err
-	}
-	id.roots = x509.NewCertPool()
-	if !id.roots.AppendCertsFromPEM(ca) {
-		return id, &portsnare.Error{Kind: portsnare.Invalid, Err: fmt.Errorf("%s holds no certificate", caFile)}
-	}
-	seed, err := readState(opts.Dir, operatorFile)
-	if err != nil {
-		return id, err
-	}
-	if id.seed, err = nkeys.FromSeed(seed); err != nil {
-		return id, &portsnare.Error{Kind: portsnare.Invalid, Err: fmt.Errorf("%s: %w", operatorFile, err)}
-	}
-	return id, nil
-}
-
-func readState(dir, name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(dir, name))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &portsnare.Error{Kind: portsnare.Unavailable, Err: err, Hint: isItRunning}
-	case errors.Is(err, fs.ErrPermission):
-		return nil, &portsnare.Error{Kind: portsnare.Denied, Err: err, Hint: "run it as root, or as the user that the controller runs as"}
-	}
-	return data, err
 }
 
 // dialer cuts a connection that is still being made when ctx ends.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
 // stateWith returns a state directory without a running hub, changed as asked.
@@ -37,9 +38,9 @@ func TestDialRefused(t *testing.T) {
 	running := t.TempDir()
 	open(t, running)
 	silent := listenAndSayNothing(t)
-	other := stateWith(t, replace(urlFile, running))
+	other := stateWith(t, replace("hub.url", running))
 	stranger := stateWith(t, func(dir string) error {
-		return errors.Join(replace(urlFile, running)(dir), replace(caFile, running)(dir))
+		return errors.Join(replace("hub.url", running)(dir), replace(embedded.AuthorityFile, running)(dir))
 	})
 	for _, test := range []struct {
 		name string
@@ -52,7 +53,7 @@ func TestDialRefused(t *testing.T) {
 		{"another controller", ClientOptions{Dir: other}, portsnare.Denied},
 		{"another credential", ClientOptions{Dir: stranger}, portsnare.Denied},
 		{"no certificate", ClientOptions{Dir: stateWith(t, func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, caFile), nil, 0o600)
+			return os.WriteFile(filepath.Join(dir, embedded.AuthorityFile), nil, 0o600)
 		})}, portsnare.Invalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestRequestEndsWithHub(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir)
 	asked := make(chan struct{})
-	if err := h.Serve("wait", func(ctx context.Context, _ []byte) (any, error) {
+	if err := Serve(h, "wait", func(ctx context.Context, _ struct{}) (any, error) {
 		close(asked)
 		<-ctx.Done()
 		return nil, &portsnare.Error{Kind: portsnare.Transient, Err: errors.New("the controller ends")}
@@ -130,7 +131,7 @@ func TestRequestEndsWithHub(t *testing.T) {
 func TestRequestEndsWithContext(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir)
-	if err := h.Serve("wait", func(ctx context.Context, _ []byte) (any, error) {
+	if err := Serve(h, "wait", func(ctx context.Context, _ struct{}) (any, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}); err != nil {
@@ -151,7 +152,7 @@ func TestRequestEndsWithContext(t *testing.T) {
 func TestBusy(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir)
-	if err := h.Serve("echo", func(_ context.Context, request []byte) (any, error) { return string(request), nil }); err != nil {
+	if err := Serve(h, "echo", func(_ context.Context, request string) (string, error) { return request, nil }); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Dial(t.Context(), ClientOptions{Dir: dir})

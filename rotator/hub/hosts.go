@@ -7,24 +7,37 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
+
+// DefaultValid is how long a token can be used to join.
+const DefaultValid = 24 * time.Hour
 
 // guest is a host that has been enrolled, as it is kept on disk.
 type guest struct {
-	Key      string    `json:"key"` // public nkey
+	// Key is the public nkey of the host, "" until it has joined.
+	Key      string    `json:"key"`
 	Enrolled time.Time `json:"enrolled"`
+
+	// Invitation is the public nkey of its token, which is good until Until, and
+	// for one join. Hosts of the first version have none: their token holds Key.
+	Invitation string    `json:"invitation,omitempty"`
+	Until      time.Time `json:"until,omitzero"`
+	Joined     time.Time `json:"joined,omitzero"`
 }
+
+func (g guest) old() bool { return g.Invitation == "" }
 
 // guests are the enrolled hosts by name.
 type guests struct {
-	change sync.Mutex // held while one is being enrolled or expelled
+	change sync.Mutex // held while one is being enrolled, joins or is expelled
 
 	mu   sync.Mutex
 	list map[string]guest
@@ -49,74 +62,123 @@ func (g *guests) remove(host string) {
 	delete(g.list, host)
 }
 
-func (h *Hub) loadHosts(ctx context.Context) error {
-	h.guests.list = make(map[string]guest)
-	watcher, err := h.stores.hosts.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return err
-	}
-	defer watcher.Stop()
-	for entry := range watcher.Updates() {
-		if entry == nil { // all have been read
-			return nil
-		}
+func (h *Hub) loadHosts(context.Context) error {
+	for host, text := range h.stores.hosts.all() {
 		var one guest
-		if err := json.Unmarshal(entry.Value(), &one); err != nil {
-			return fmt.Errorf("credential of %s: %w", entry.Key(), err)
+		if err := json.Unmarshal(text, &one); err != nil {
+			return &portsnare.Error{
+				Kind: portsnare.Invalid, Op: "read the credential of", Subject: portsnare.Plain(host), Err: err,
+				Hint: "restore a backup of the state directory",
+			}
 		}
-		h.guests.list[entry.Key()] = one
-		h.gate.admit(one.Key, h.gate.hostUser(entry.Key()))
+		h.guests.set(host, one)
+		h.admit(host, one)
 	}
-	return errors.New("the list of hosts could not be read to its end")
+	return nil
 }
 
-// Hosts returns the enrolled hosts, sorted.
+// admit lets a host in with the keys that it has.
+func (h *Hub) admit(host string, one guest) {
+	if one.Key != "" {
+		h.port.Admit(one.Key, embedded.User{Host: host, Old: one.old()})
+	}
+	if one.Invitation != "" {
+		h.port.Admit(one.Invitation, embedded.User{Host: host, Join: true, End: one.Until})
+	}
+}
+
+func (h *Hub) dismiss(one guest) {
+	for _, key := range []string{one.Key, one.Invitation} {
+		if key != "" {
+			h.port.Refuse(key)
+		}
+	}
+}
+
+// Hosts returns the enrolled hosts, sorted, those included that have yet to join.
 func (h *Hub) Hosts() []string {
 	h.guests.mu.Lock()
 	defer h.guests.mu.Unlock()
 	return slices.Sorted(maps.Keys(h.guests.list))
 }
 
-// Enroll gives a host a credential and returns the token that the host joins
-// with. The hub keeps only the public half. A host that has a credential is an
-// error of kind Conflict, unless renew is set: then the old one ends at once.
+// OldHosts returns those that joined with a token of the first version, sorted.
+func (h *Hub) OldHosts() []string {
+	h.guests.mu.Lock()
+	defer h.guests.mu.Unlock()
+	var old []string
+	for host, one := range h.guests.list {
+		if one.old() {
+			old = append(old, host)
+		}
+	}
+	slices.Sort(old)
+	return old
+}
+
+func (h *Hub) warnOfOld() {
+	if old := h.OldHosts(); len(old) > 0 {
+		err := errOldHosts(old)
+		h.log.Warn(msgOldHosts, keyHosts, strings.Join(old, ", "), keyHint, portsnare.HintOf(err))
+	}
+}
+
+func errOldHosts(hosts []string) error {
+	return &portsnare.Error{
+		Kind: portsnare.Denied, Op: "let in", Subject: strings.Join(hosts, ", "),
+		Err: errors.New("joined with a token of the first version; until all have joined again the port shows an old certificate to everybody"),
+		Hint: "for each: update its agent, `portsnare enroll --renew HOST` on the controller, " +
+			"then `portsnare-agent join TOKEN` there",
+	}
+}
+
+// Enroll gives a host a token that it can join with once, within [DefaultValid].
+// A host that is enrolled is an error of kind Conflict, unless renew is set: then
+// its present credential ends at once.
 func (h *Hub) Enroll(ctx context.Context, host string, renew bool) (portsnare.Token, error) {
-	token, err := h.enroll(ctx, host, renew)
+	return h.EnrollFor(ctx, host, renew, DefaultValid)
+}
+
+// EnrollFor is [Hub.Enroll] with another time for the token.
+func (h *Hub) EnrollFor(ctx context.Context, host string, renew bool, valid time.Duration) (portsnare.Token, error) {
+	token, err := h.enroll(ctx, host, renew, valid)
 	if err != nil {
 		return portsnare.Token{}, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "enroll", Subject: host, Err: err}
 	}
 	return token, nil
 }
 
-func (h *Hub) enroll(ctx context.Context, host string, renew bool) (portsnare.Token, error) {
+func (h *Hub) enroll(ctx context.Context, host string, renew bool, valid time.Duration) (portsnare.Token, error) {
 	var none portsnare.Token
 	if _, err := portsnare.ParseName(host); err != nil {
 		return none, err
 	}
-	if len(h.where.advertise) == 0 {
+	urls := h.port.URLs()
+	switch {
+	case len(urls) == 0:
 		return none, errNotAdvertised()
+	case valid < time.Minute || valid > 365*24*time.Hour:
+		return none, &portsnare.Error{Kind: portsnare.Invalid, Err: fmt.Errorf("token valid for %s: want 1m to 8760h", valid)}
 	}
 	h.guests.change.Lock()
 	defer h.guests.change.Unlock()
-	old, enrolled := h.guests.get(host)
+	before, enrolled := h.guests.get(host)
 	if enrolled && !renew {
-		return none, errEnrolled(host)
+		return none, errEnrolled(host, before, time.Now())
 	}
-	seed, err := newSeed()
+	seed, key, err := newKey()
 	if err != nil {
 		return none, err
 	}
-	key, err := publicKey(seed)
-	if err != nil {
-		return none, err
-	}
-	if err := h.keep(ctx, host, guest{Key: key, Enrolled: time.Now().UTC()}); err != nil {
+	now := time.Now().UTC()
+	if err := h.keep(ctx, host, guest{Enrolled: now, Invitation: key, Until: now.Add(valid)}); err != nil {
 		return none, err
 	}
 	if enrolled {
-		h.end(old.Key)
+		h.dismiss(before)
+		h.roster.forget(host)
 	}
-	return portsnare.Token{Host: host, URLs: h.urls(), CA: h.keys.ca.Raw, Seed: string(seed)}, nil
+	return portsnare.Token{Host: host, URLs: urls, CA: h.port.CA(), Seed: seed, Use: portsnare.ToJoin}, nil
 }
 
 func (h *Hub) keep(ctx context.Context, host string, one guest) error {
@@ -124,20 +186,12 @@ func (h *Hub) keep(ctx context.Context, host string, one guest) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.stores.hosts.Put(ctx, host, text); err != nil {
-		return storeError(err)
+	if err := h.stores.hosts.put(ctx, host, text); err != nil {
+		return h.stored(err)
 	}
 	h.guests.set(host, one)
-	h.gate.admit(one.Key, h.gate.hostUser(host))
+	h.admit(host, one)
 	return nil
-}
-
-func (h *Hub) urls() []string {
-	urls := make([]string, len(h.where.advertise))
-	for i, a := range h.where.advertise {
-		urls[i] = a.url(h.port)
-	}
-	return urls
 }
 
 // Expel ends the credential of a host and its connections, and forgets its
@@ -152,59 +206,50 @@ func (h *Hub) Expel(ctx context.Context, host string) error {
 func (h *Hub) expel(ctx context.Context, host string) error {
 	h.guests.change.Lock()
 	defer h.guests.change.Unlock()
-	old, enrolled := h.guests.get(host)
+	one, enrolled := h.guests.get(host)
 	if !enrolled {
 		return errNotEnrolled()
 	}
-	if err := h.stores.hosts.Purge(ctx, host); err != nil {
-		return storeError(err)
+	if err := h.stores.hosts.remove(ctx, host); err != nil {
+		return h.stored(err)
 	}
 	h.guests.remove(host)
-	h.end(old.Key)
+	h.dismiss(one)
 	h.roster.forget(host)
-	return storeError(errors.Join(
+	h.bans.forget(host)
+	return h.stored(errors.Join(
 		h.stores.orders.Purge(ctx, jetstream.WithPurgeSubject(portsnare.OrderSubject(host))),
-		h.stores.reports.Purge(ctx, jetstream.WithPurgeSubject(portsnare.ReportSubject(host))),
+		h.stores.reports.Purge(ctx, jetstream.WithPurgeSubject(keptReport+host)),
 	))
 }
 
-// end refuses a credential from now on, then cuts the connections that were
-// made with it: one that passed the gate before is known to the server by then.
-func (h *Hub) end(key string) {
-	h.gate.refuse(key)
-	list, err := h.server.Connz(&server.ConnzOptions{Username: true, User: key, Limit: maxConnections})
-	if err != nil {
-		return // only wrong options are errors
-	}
-	for _, c := range list.Conns {
-		_ = h.server.DisconnectClientByID(c.Cid) // an error means that it is gone
-	}
-}
-
-// maxConnections is what the server admits at most, hence the most of one host.
-const maxConnections = server.DEFAULT_MAX_CONNECTIONS
-
-func newSeed() ([]byte, error) {
+// newKey returns the seed and the public half of a new nkey.
+func newKey() (seed, public string, err error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
-	return pair.Seed()
-}
-
-func publicKey(seed []byte) (string, error) {
-	pair, err := nkeys.FromSeed(seed)
+	text, err := pair.Seed()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return pair.PublicKey()
+	public, err = pair.PublicKey()
+	return string(text), public, err
 }
 
-func errEnrolled(host string) error {
-	return &portsnare.Error{
+func errEnrolled(host string, one guest, now time.Time) error {
+	e := &portsnare.Error{
 		Kind: portsnare.Conflict, Err: errors.New("it is enrolled already"),
-		Hint: "use the token that it was given, or make a new one and end the old: portsnare enroll --renew " + host,
+		Hint: "to end its credential and get a new token: portsnare enroll --renew " + host,
 	}
+	switch {
+	case one.Key != "":
+	case now.After(one.Until):
+		e.Err = fmt.Errorf("its token was not used before %s", one.Until.Format(time.RFC3339))
+	default:
+		e.Hint = "use the token that it was given, or " + e.Hint
+	}
+	return e
 }
 
 func errNotEnrolled() error {

@@ -3,51 +3,60 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nkeys"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
 // Options of a [Hub].
 type Options struct {
-	Dir       string   // state directory, made and closed to others; one hub at a time
+	Dir       string   // state directory, created with mode 0700; one hub at a time
 	Listen    string   // such as "0.0.0.0:4222", which is the default; port 0 for any
 	Advertise []string // where hosts find the hub: names or addresses, a port if it differs
 
-	// OnHit and OnBan hear what hosts tell, one call at a time each, and must
-	// not block. Either may be nil.
-	OnHit func(portsnare.Hit)
-	OnBan func(portsnare.Ban)
+	// OnHit, OnBan and OnLost hear what hosts report, one call at a time each, and
+	// must not block. Each ban is reported once. Lost is how many hits the host
+	// could not report. Any of them may be nil.
+	OnHit  func(portsnare.Hit)
+	OnBan  func(portsnare.Ban)
+	OnLost func(host string, hits int)
 
 	Logger *slog.Logger
+}
+
+// Port is what stands between the hub and the hosts, such as an
+// [embedded.Server]: it decides who may connect.
+type Port interface {
+	// Admit lets in whoever has the private half of key, Refuse nobody any more.
+	Admit(key string, user embedded.User)
+	Refuse(key string)
+	// URLs returns where hosts find the port, CA the certificate to know it by.
+	URLs() []string
+	CA() []byte
+	// Fault returns why nothing can be stored, or nil. Suspect has that looked
+	// into after err, and returns the better reason of the two.
+	Fault() error
+	Suspect(err error) error
 }
 
 // Hub is the controller's side of the link. Its methods may be called by
 // several goroutines at once.
 type Hub struct {
-	opts  Options
-	log   *slog.Logger
-	where addresses
-	port  int
+	opts Options
+	log  *slog.Logger
 
-	lock   *os.File
-	keys   *keyring
-	gate   *gate
-	server *natsServer
+	server *embedded.Server // nil where the hub was made on a connection
+	port   Port
 	nc     *nats.Conn
 	stores *stores
 
 	roster *roster
+	bans   *registry
 	guests guests
 
 	ctx    context.Context // of requests being served; ends with the hub
@@ -60,100 +69,93 @@ type Hub struct {
 	subs []*nats.Subscription
 }
 
-// Open starts the hub on what an earlier one left in the state directory, or
-// on a new one. When it returns, hosts can connect. The caller must Close it.
+// Open starts the hub with an embedded server on what an earlier one left in the
+// state directory, or on a new one. When it returns, hosts can connect. The caller
+// must Close it.
 func Open(ctx context.Context, opts Options) (*Hub, error) {
-	h := &Hub{opts: opts, log: opts.Logger, gate: newGate(), roster: newRoster(), slots: make(chan struct{}, maxTasks)}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	for _, step := range []func(context.Context) error{
-		h.claim, h.startServer, h.connect, h.load, h.listenToHosts, h.openPort,
-	} {
-		if err := step(ctx); err != nil {
-			h.Close()
-			return nil, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "start the hub in", Subject: opts.Dir, Err: err}
-		}
+	h, err := openHub(ctx, opts)
+	if err != nil {
+		return nil, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "start the hub in", Subject: opts.Dir, Err: err}
 	}
 	return h, nil
 }
 
-func (h *Hub) claim(context.Context) (err error) {
-	if h.where, err = parseAddresses(h.opts.Listen, h.opts.Advertise); err != nil {
-		return err
+func openHub(ctx context.Context, opts Options) (*Hub, error) {
+	var doubles doubles
+	server, err := embedded.Start(embedded.Options{
+		Dir: opts.Dir, Listen: opts.Listen, Advertise: opts.Advertise, Logger: opts.Logger, OnDouble: doubles.note,
+	})
+	if err != nil {
+		return nil, err
 	}
-	if h.lock, err = claim(h.opts.Dir); err != nil {
-		return err
+	h := newHub(opts, server)
+	h.server, h.roster.doubles = server, &doubles
+	h.nc, err = server.Connect(nats.MaxReconnects(-1), nats.ErrorHandler(h.logAsync))
+	if err == nil {
+		err = h.start(ctx)
 	}
-	h.keys, err = openKeyring(h.opts.Dir, h.where.names(), time.Now)
-	return err
+	if err == nil {
+		err = server.Listen()
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	h.warnOfOld()
+	h.askAll()
+	return h, nil
 }
 
-func (h *Hub) startServer(context.Context) (err error) {
-	h.server, err = startServer(h.opts.Dir, h.where.listen, h.keys.tlsConfig(), h.gate, h.log)
-	return err
+// New returns a hub on a connection to a NATS server that somebody else runs, as
+// a user who may do everything in the controller's account, with port for who
+// may connect. Of opts it needs no address. The hub closes the connection, and
+// nothing else.
+func New(ctx context.Context, nc *nats.Conn, port Port, opts Options) (*Hub, error) {
+	h := newHub(opts, port)
+	h.nc = nc
+	if err := h.start(ctx); err != nil {
+		h.Close()
+		return nil, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "start the hub", Err: err}
+	}
+	h.askAll()
+	return h, nil
 }
 
-// connect makes the controller's own connection, with a credential that lives
-// no longer than the process, and lets the operator in.
-func (h *Hub) connect(context.Context) error {
-	own, err := nkeys.CreateUser()
-	if err != nil {
-		return err
+func newHub(opts Options, port Port) *Hub {
+	h := &Hub{
+		opts: opts, log: opts.Logger, port: port,
+		roster: newRoster(), bans: newRegistry(), slots: make(chan struct{}, maxTasks),
 	}
-	key, err := own.PublicKey()
-	if err != nil {
-		return err
-	}
-	h.gate.admit(key, h.gate.controllerUser())
-	if h.nc, err = nats.Connect("", nats.InProcessServer(h.server), nats.Nkey(key, own.Sign),
-		nats.CustomInboxPrefix(controllerInbox), nats.MaxReconnects(-1), nats.ErrorHandler(h.logAsync)); err != nil {
-		return err
-	}
-	seed, err := readOrMake(filepath.Join(h.opts.Dir, operatorFile), newSeed)
-	if err != nil {
-		return err
-	}
-	operator, err := publicKey(seed)
-	if err != nil {
-		return fmt.Errorf("%s: %w", operatorFile, err)
-	}
-	h.gate.admit(operator, h.gate.operatorUser())
-	return nil
+	h.guests.list = make(map[string]guest)
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
 }
 
 func (h *Hub) logAsync(_ *nats.Conn, _ *nats.Subscription, err error) {
 	h.log.Warn(msgConnection, keyError, err)
 }
 
-// load reads what earlier hubs have kept.
-func (h *Hub) load(ctx context.Context) error {
+// start reads what earlier hubs have kept, then listens to hosts.
+func (h *Hub) start(ctx context.Context) error {
 	js, err := jetstream.New(h.nc)
 	if err != nil {
 		return err
 	}
-	if h.stores, err = openStores(ctx, js); err != nil {
-		return err
+	if h.stores, err = openStores(ctx, js, h.opts.Dir, h.log); err != nil {
+		return h.port.Suspect(err)
 	}
-	if err := h.loadHosts(ctx); err != nil {
-		return err
+	for _, load := range []func(context.Context) error{h.loadHosts, h.loadReports, h.loadMarks, h.checkOrders} {
+		if err := load(ctx); err != nil {
+			return h.port.Suspect(err)
+		}
 	}
-	return h.loadReports(ctx)
-}
-
-func (h *Hub) listenToHosts(context.Context) error {
 	const any = "*"
 	return errors.Join(
 		h.subscribe(portsnare.ReportSubject(any), h.hearReport),
-		h.subscribe(portsnare.HitsSubject(any), h.hearHit),
-		h.subscribe(portsnare.BansSubject(any), h.hearBan),
+		h.subscribe(portsnare.HitsSubject(any), h.hearHits),
+		h.subscribe(portsnare.BansSubject(any), h.hearBans),
+		h.subscribe(portsnare.JoinRequest(any), h.hearJoin),
 	)
-}
-
-// openPort is the last step: whoever comes from now on finds the hub complete.
-func (h *Hub) openPort(context.Context) (err error) {
-	if h.port, err = h.server.listen(); err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(h.opts.Dir, urlFile), []byte(h.where.local().url(h.port)+"\n"))
 }
 
 // subscribe calls handle for one message after the other, until Close.
@@ -170,33 +172,42 @@ func (h *Hub) subscribe(subject string, handle nats.MsgHandler) error {
 	return nil
 }
 
+// Problems returns what an operator should know of the hub itself: what cannot be
+// written, and who has to join again. It is empty where all is well.
+func (h *Hub) Problems() []error {
+	var problems []error
+	if err := h.port.Fault(); err != nil {
+		problems = append(problems, err)
+	}
+	if old := h.OldHosts(); len(old) > 0 {
+		problems = append(problems, errOldHosts(old))
+	}
+	return problems
+}
+
 // Close ends the hub and returns when everything that it started has ended.
 // What hosts have armed stays armed.
 func (h *Hub) Close() error {
 	h.cancel()
 	h.mu.Lock()
 	for _, sub := range h.subs {
-		sub.Unsubscribe()
+		sub.Unsubscribe() //nolint:errcheck // the connection has ended, and the subscription with it
 	}
 	h.mu.Unlock()
 	h.ended.Wait()
 	h.tasks.Wait()
 	if h.nc != nil {
-		h.nc.Flush() // the last answers; where the server is gone so are the askers
+		h.nc.FlushTimeout(flushTime) //nolint:errcheck // the last answers; where the server is gone so are the askers
 		h.nc.Close()
 	}
 	if h.server != nil {
-		h.server.stop()
-	}
-	if h.lock != nil {
-		return h.lock.Close()
+		return h.server.Close()
 	}
 	return nil
 }
 
-// Addr returns where the hub listens, with the port that it got.
-func (h *Hub) Addr() string {
-	return net.JoinHostPort(h.where.listen.host, strconv.Itoa(h.port))
-}
+// flushTime bounds how long Close waits for the last answers to go out.
+const flushTime = 5 * time.Second
 
-func portOf(addr net.Addr) int { return addr.(*net.TCPAddr).Port }
+// Addr returns where the hub listens, with the port that it got.
+func (h *Hub) Addr() string { return h.server.Addr() }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
 // open starts a hub on a port of its own that ends with the test.
@@ -84,7 +85,7 @@ func TestSendRefuses(t *testing.T) {
 	h := open(t, t.TempDir())
 	contradiction, huge := testOrder("web-1", 1), testOrder("web-1", 1)
 	contradiction.Protected = contradiction.Traps.Secret
-	huge.Allow = slices.Repeat([]netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}, maxPayload/10)
+	huge.Allow = slices.Repeat([]netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}, embedded.MaxPayload/10)
 	for _, test := range []struct {
 		name  string
 		order portsnare.Order
@@ -142,8 +143,8 @@ func TestControl(t *testing.T) {
 	refusal := &portsnare.Error{Kind: portsnare.Conflict, Op: "rotate", Subject: "group web",
 		Err: errors.New("a rotation is on its way"), Hint: "wait for it: portsnare status"}
 	if err := errors.Join(
-		h.Serve("echo", func(_ context.Context, request []byte) (any, error) { return string(request), nil }),
-		h.Serve("rotate", func(context.Context, []byte) (any, error) { return nil, refusal }),
+		Serve(h, "echo", func(_ context.Context, request []string) ([]string, error) { return request, nil }),
+		Serve(h, "rotate", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, refusal }),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +154,8 @@ func TestControl(t *testing.T) {
 	}
 	defer c.Close()
 
-	var got string
-	if err := c.Request(t.Context(), "echo", []string{"web"}, &got); err != nil || got != `["web"]` {
+	var got []string
+	if err := c.Request(t.Context(), "echo", []string{"web"}, &got); err != nil || !slices.Equal(got, []string{"web"}) {
 		t.Errorf("echo = %s, %v", got, err)
 	}
 	err = c.Request(t.Context(), "rotate", nil, nil)
@@ -202,7 +203,10 @@ func TestFilesAreSecret(t *testing.T) {
 			got[e.Name()] = info.Mode()
 		}
 	}
-	want := map[string]os.FileMode{caFile: 0o600, caKeyFile: 0o600, serverFile: 0o600, operatorFile: 0o600, urlFile: 0o600, lockFile: 0o600}
+	want := make(map[string]os.FileMode)
+	for _, name := range []string{"authority.crt", "authority.pem", "server.pem", "operator.nk", "hub.url", "lock", "jetstream.sum", hostsCopy, stateCopy} {
+		want[name] = 0o600
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -214,7 +218,7 @@ func TestFilesAreSecret(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	taken := open(t, t.TempDir())
 	damaged := t.TempDir()
-	if err := os.WriteFile(filepath.Join(damaged, caKeyFile), []byte("no key"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(damaged, "authority.pem"), []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -225,7 +229,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		{"a directory in use", Options{Dir: taken.opts.Dir}, portsnare.Conflict, "another controller"},
 		{"a port in use", Options{Dir: t.TempDir(), Listen: taken.Addr()}, portsnare.Conflict, "address already in use"},
-		{"a damaged authority", Options{Dir: damaged}, "", "ca.key: no PEM key in it"},
+		{"a damaged authority", Options{Dir: damaged}, portsnare.Invalid, "authority.pem: the file is damaged"},
 		{"a strange address", Options{Dir: t.TempDir(), Listen: "a b:1"}, portsnare.Invalid, `"a b:1"`},
 		{"a strange advertised address", Options{Dir: t.TempDir(), Advertise: []string{"x:y"}}, portsnare.Invalid, `"x:y"`},
 	} {
@@ -249,20 +253,28 @@ func TestOpenRefuses(t *testing.T) {
 func TestAwaitSaysWhatIsKnown(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	h := &Hub{}
-	h.guests.list = map[string]guest{"web-1": {}}
+	h.guests.list = map[string]guest{
+		"web-1": {Key: "U1", Invitation: "U0"},
+		"new":   {Invitation: "U2", Until: now.Add(time.Hour)},
+		"late":  {Invitation: "U3", Until: now.Add(-time.Hour)},
+	}
 	for _, test := range []struct {
 		host string
 		p    presence
 		want string
 	}{
 		{"web-2", presence{}, "wait for web-2: it is not enrolled"},
+		{"new", presence{}, "wait for new: it has not joined"},
+		{"late", presence{}, "wait for late: its token has expired"},
 		{"web-1", presence{}, "wait for web-1: it has never reported"},
-		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now.Add(-2 * time.Minute), Problem: "x"}},
-			"wait for web-1: it is silent since 2026-11-21T11:58:00Z"},
+		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now.Add(-15 * time.Second), Problem: "x"}},
+			"wait for web-1: no report since 2026-11-21T11:59:45Z"},
 		{"web-1", presence{known: true, report: portsnare.Report{At: now.Add(-time.Second)}},
-			"wait for web-1: it is silent since 2026-11-21T11:59:59Z"},
+			"wait for web-1: no report since 2026-11-21T11:59:59Z"},
 		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now, Problem: "ipset is missing"}},
 			"wait for web-1: ipset is missing"},
+		{"web-1", presence{known: true, live: true, second: "192.0.2.7", report: portsnare.Report{At: now}},
+			"wait for web-1: a second machine at 192.0.2.7 uses this host's credential"},
 		{"web-1", presence{known: true, live: true, report: portsnare.Report{At: now, Generation: 6}},
 			"wait for web-1: it still has generation 6"},
 	} {

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/portsnare/portsnare"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
 // intruder is a host that does as it likes on a connection of its own.
@@ -24,12 +24,10 @@ type intruder struct {
 
 func intrude(t *testing.T, token portsnare.Token, change ...nats.Option) (*intruder, error) {
 	t.Helper()
-	ca, err := x509.ParseCertificate(token.CA)
+	config, err := embedded.ClientConfig(token.CA, []byte(token.Seed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca)
 	user, err := nkeys.FromSeed([]byte(token.Seed))
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +38,7 @@ func intrude(t *testing.T, token portsnare.Token, change ...nats.Option) (*intru
 	}
 	in := &intruder{refusals: make(chan error, 100)}
 	in.Conn, err = nats.Connect(token.URLs[0], append([]nats.Option{
-		nats.Secure(&tls.Config{RootCAs: roots}), nats.TLSHandshakeFirst(), nats.Nkey(key, user.Sign), nats.NoReconnect(),
+		nats.Secure(config), nats.TLSHandshakeFirst(), nats.Nkey(key, user.Sign), nats.NoReconnect(),
 		nats.CustomInboxPrefix(portsnare.InboxPrefix(token.Host)),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { in.refusals <- err }),
 	}, change...)...)
@@ -62,6 +60,28 @@ func (in *intruder) refused(t *testing.T, what string) {
 	}
 }
 
+// member enrols a host, has it join, and returns its credential.
+func member(t *testing.T, h *Hub, host string) portsnare.Token {
+	t.Helper()
+	token, err := h.Enroll(t.Context(), host, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(portsnare.JoinKey{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.join(host, text, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	token.Seed, token.Use = seed, portsnare.Joined
+	return token
+}
+
 func twoHosts(t *testing.T) (*Hub, *intruder) {
 	t.Helper()
 	h := open(t, t.TempDir())
@@ -70,14 +90,8 @@ func twoHosts(t *testing.T) (*Hub, *intruder) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := h.Enroll(t.Context(), "web-2", false); err != nil {
-		t.Fatal(err)
-	}
-	token, err := h.Enroll(t.Context(), "web-1", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := intrude(t, token)
+	member(t, h, "web-2")
+	in, err := intrude(t, member(t, h, "web-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +133,7 @@ func TestHostMayNot(t *testing.T) {
 	}
 	for _, subject := range []string{
 		portsnare.PushSubject("web-2"), portsnare.PushSubject("*"), portsnare.ReportSubject("web-2"),
-		portsnare.InboxPrefix("web-2") + ".>", "_INBOX.>", operatorInbox + ".>", controllerInbox + ".>", ">",
+		portsnare.InboxPrefix("web-2") + ".>", "_INBOX.>", embedded.OperatorInbox + ".>", embedded.ControllerInbox + ".>", ">",
 	} {
 		if _, err := in.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
@@ -206,7 +220,7 @@ func TestReportFromBeforeARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); ; { // it is written behind
-		_, err := h.stores.reports.GetLastMsgForSubject(t.Context(), portsnare.ReportSubject("web-1"))
+		_, err := h.stores.reports.GetLastMsgForSubject(t.Context(), keptReport+"web-1")
 		if err == nil {
 			break
 		}
@@ -248,21 +262,23 @@ func TestOperatorMayOnlyAsk(t *testing.T) {
 
 func TestOnlyTLS13AndKnownUsers(t *testing.T) {
 	h := open(t, t.TempDir())
-	token, err := h.Enroll(t.Context(), "web-1", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := intrude(t, token, nats.Secure(&tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true})); err == nil || !strings.Contains(err.Error(), "protocol version") {
+	token := member(t, h, "web-1")
+	name := portsnare.ServerName(token.CA)
+	if _, err := intrude(t, token, nats.Secure(&tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: name})); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("a connection over TLS 1.2: %v; want it refused for its version", err)
 	}
-	stranger, err := newSeed()
+	seed, _, err := newKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := token
-	unknown.Seed = string(stranger)
-	if _, err := intrude(t, unknown); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("an unknown credential: %v; want %v", err, nats.ErrAuthorization)
+	unknown.Seed = seed
+	if _, err := intrude(t, unknown); !portsnare.RefusedByTLS(err) {
+		t.Errorf("an unknown credential: %v; want a TLS alert", err)
+	}
+	stranger, err := nkeys.FromSeed([]byte(seed))
+	if err != nil {
+		t.Fatal(err)
 	}
 	known, err := nkeys.FromSeed([]byte(token.Seed))
 	if err != nil {
@@ -272,11 +288,26 @@ func TestOnlyTLS13AndKnownUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forger, err := nkeys.FromSeed(stranger)
+	if _, err := intrude(t, token, nats.Nkey(key, stranger.Sign)); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("another's key without its private half: %v; want %v", err, nats.ErrAuthorization)
+	}
+	other := member(t, h, "web-2")
+	second, err := nkeys.FromSeed([]byte(other.Seed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := intrude(t, token, nats.Nkey(key, forger.Sign)); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("a known name with another's signature: %v; want %v", err, nats.ErrAuthorization)
+	key, err = second.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := intrude(t, token, nats.Nkey(key, second.Sign)); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("the certificate of one host and the key of another: %v; want %v", err, nats.ErrAuthorization)
+	}
+	in, err := intrude(t, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Request(portsnare.OrderRequest("web-1"), nil, 5*time.Second); err != nil && !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a known credential: %v", err)
 	}
 }

@@ -5,55 +5,75 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/portsnare/portsnare"
 )
 
-// silence is after how long without a report a host counts as silent: three
-// heartbeats of an agent.
-const silence = 90 * time.Second
+// Silence is after how long without a report a host counts as missing: three
+// times what agents wait at most between two.
+const Silence = 15 * time.Second
+
+const (
+	// doubtTime is how long a refused second connection keeps its host in doubt.
+	// A machine that was cloned tries again within 15 s.
+	doubtTime = 40 * time.Second
+	// storeEvery bounds how often the report of one host is stored.
+	storeEvery = 10 * time.Second
+)
 
 // presence is what is known of one host.
 type presence struct {
 	report portsnare.Report // At is when the hub heard it
 	known  bool             // there is a report
 	live   bool             // it was heard by this hub, not read from disk
+	fault  string           // why the host's last report was not taken
+	second string           // address of another machine with the same credential
+
+	stored   portsnare.Report // as it stands on disk
+	storedAt time.Time
 }
 
 // roster holds the newest report of every host and wakes those who wait for one.
 type roster struct {
+	doubles *doubles
+
 	mu      sync.Mutex
 	hosts   map[string]presence
 	changed map[string]chan struct{} // closed with the next report of the host
 }
 
 func newRoster() *roster {
-	return &roster{hosts: make(map[string]presence), changed: make(map[string]chan struct{})}
+	return &roster{hosts: make(map[string]presence), changed: make(map[string]chan struct{}), doubles: &doubles{}}
 }
 
 // get returns what is known of host, and what is closed when that changes.
-func (r *roster) get(host string) (presence, <-chan struct{}) {
+func (r *roster) get(host string, now time.Time) (presence, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.changed[host] == nil {
 		r.changed[host] = make(chan struct{})
 	}
-	return r.hosts[host], r.changed[host]
+	p := r.hosts[host]
+	p.second = r.doubles.of(host, now)
+	return p, r.changed[host]
 }
 
-func (r *roster) set(report portsnare.Report, live bool) {
+// update changes what is known of host, and wakes who waits for that.
+func (r *roster) update(host string, change func(*presence)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hosts[report.Host] = presence{report: report, known: true, live: live}
-	if changed := r.changed[report.Host]; changed != nil {
+	p := r.hosts[host]
+	change(&p)
+	r.hosts[host] = p
+	if changed := r.changed[host]; changed != nil {
 		close(changed)
-		delete(r.changed, report.Host)
+		delete(r.changed, host)
 	}
 }
 
@@ -63,21 +83,67 @@ func (r *roster) forget(host string) {
 	delete(r.hosts, host)
 }
 
+// doubles remembers who was refused because a host's connection is alive.
+type doubles struct {
+	mu   sync.Mutex
+	last map[string]double // by host
+}
+
+type double struct {
+	addr string
+	at   time.Time
+}
+
+func (d *doubles) note(host, addr string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last == nil {
+		d.last = make(map[string]double)
+	}
+	d.last[host] = double{addr, time.Now()}
+}
+
+// of returns the address of the second machine, or "".
+func (d *doubles) of(host string, now time.Time) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last := d.last[host]; now.Sub(last.at) < doubtTime {
+		return last.addr
+	}
+	return ""
+}
+
+// problem returns what is wrong with the host, the weightier first: another
+// machine with its credential, a report that makes no sense, what it says itself.
+func (p presence) problem() string {
+	switch {
+	case p.second != "":
+		return "a second machine at " + p.second + " uses this host's credential"
+	case p.fault != "":
+		return p.fault
+	}
+	return p.report.Problem
+}
+
 // Report returns the newest report of a host, from before a restart too. Its At
-// is when the hub heard it, by the hub's clock.
+// is when the hub heard it, by the hub's clock. Its Problem may be what the hub
+// has noticed.
 func (h *Hub) Report(host string) (portsnare.Report, bool) {
-	p, _ := h.roster.get(host)
+	p, _ := h.roster.get(host, time.Now())
+	p.report.Problem = p.problem()
 	return p.report, p.known
 }
 
 // Await returns when the newest report of the order's host says that its traps
-// are armed. A report from before a restart of the hub does not count.
-// When ctx ends first the error, of kind Transient, says what is known of the
-// host.
+// are armed. A report that is older than [Silence] or from before a restart of
+// the hub does not count, nor does one of a host whose credential a second
+// machine uses. When ctx ends first the error, of kind Transient, says what is
+// known of the host.
 func (h *Hub) Await(ctx context.Context, order portsnare.Order) error {
 	for {
-		p, changed := h.roster.get(order.Host)
-		if p.live && p.report.Watches(order) {
+		now := time.Now()
+		p, changed := h.roster.get(order.Host, now)
+		if p.live && p.second == "" && p.fault == "" && now.Sub(p.report.At) < Silence && p.report.Watches(order) {
 			return nil
 		}
 		select {
@@ -90,17 +156,29 @@ func (h *Hub) Await(ctx context.Context, order portsnare.Order) error {
 
 // missing says why host has not armed what it should.
 func (h *Hub) missing(host string, p presence, now time.Time) error {
-	_, enrolled := h.guests.get(host)
+	one, enrolled := h.guests.get(host)
 	e := &portsnare.Error{Kind: portsnare.Transient, Op: "wait for", Subject: host}
 	switch {
 	case !enrolled:
 		e.Err = errors.New("it is not enrolled")
 		e.Hint = "portsnare enroll " + host
+	case one.Key == "" && now.After(one.Until):
+		e.Err = errors.New("its token has expired")
+		e.Hint = "portsnare enroll --renew " + host
+	case one.Key == "":
+		e.Err = errors.New("it has not joined")
+		e.Hint = "join it with the token that it was enrolled with: portsnare-agent join TOKEN"
+	case p.second != "":
+		e.Err = errors.New(p.problem())
+		e.Hint = "portsnare enroll --renew " + host + ", then join the right machine, and each clone under a name of its own"
+	case p.fault != "":
+		e.Err = errors.New(p.fault)
+		e.Hint = "look on " + host + ": journalctl -u portsnare-agent"
 	case !p.known:
 		e.Err = errors.New("it has never reported")
-		e.Hint = "join it with the token that it was enrolled with, and look there: systemctl status portsnare-agent"
-	case now.Sub(p.report.At) > silence || !p.live:
-		e.Err = fmt.Errorf("it is silent since %s", p.report.At.UTC().Format(time.RFC3339))
+		e.Hint = "look on " + host + ": systemctl status portsnare-agent"
+	case now.Sub(p.report.At) >= Silence || !p.live:
+		e.Err = fmt.Errorf("no report since %s", p.report.At.UTC().Format(time.RFC3339))
 		e.Hint = "look on " + host + ": systemctl status portsnare-agent"
 	case p.report.Problem != "":
 		e.Err = errors.New(p.report.Problem)
@@ -112,59 +190,78 @@ func (h *Hub) missing(host string, p presence, now time.Time) error {
 }
 
 func (h *Hub) loadReports(ctx context.Context) error {
-	return read(ctx, h.stores.reports, func(msg jetstream.Msg) {
+	err := read(ctx, h.stores.reports, func(msg jetstream.Msg) {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return // not a message of JetStream
 		}
-		if report, ok := h.parseReport(msg.Subject(), msg.Data(), meta.Timestamp); ok {
-			h.roster.set(report, false)
+		host := hostOf(msg.Subject())
+		if report, err := parseReport(msg.Data(), host, meta.Timestamp); err == nil {
+			h.roster.update(host, func(p *presence) { p.report, p.known, p.stored = report, true, report })
 		}
 	})
+	if err != nil {
+		return err
+	}
+	// What hosts of the first version wrote themselves was read above.
+	return h.stores.reports.Purge(ctx, jetstream.WithPurgeSubject(portsnare.ReportSubject("*")))
 }
 
 func (h *Hub) hearReport(msg *nats.Msg) {
-	if report, ok := h.parseReport(msg.Subject, msg.Data, time.Now()); ok {
-		h.roster.set(report, true)
-	}
-}
-
-func (h *Hub) parseReport(subject string, data []byte, at time.Time) (portsnare.Report, bool) {
-	report, ok := parse(h, subject, data, func(r portsnare.Report) string { return r.Host })
-	report.At = at
-	report.Problem, report.Version, report.Backend = plain(report.Problem), plain(report.Version), plain(report.Backend)
-	return report, ok
-}
-
-// parse reads what a host said. One that speaks for another, or has been
-// expelled meanwhile, is not heard.
-func parse[T any](h *Hub, subject string, data []byte, hostOf func(T) string) (T, bool) {
-	var value T
-	err := json.Unmarshal(data, &value)
-	host := subject[strings.LastIndexByte(subject, '.')+1:]
-	if err == nil && hostOf(value) != host {
-		err = fmt.Errorf("it names the host %q", hostOf(value))
-	}
+	host, now := hostOf(msg.Subject), time.Now()
 	if _, enrolled := h.guests.get(host); !enrolled {
-		err = errNotEnrolled()
+		return
+	}
+	report, err := parseReport(msg.Data, host, now)
+	if err != nil {
+		h.refuse(host, "report", err)
+		return
+	}
+	skew := clockSkew(msg.Data, now)
+	var store bool
+	h.roster.update(host, func(p *presence) {
+		p.report, p.known, p.live, p.fault = report, true, true, ""
+		if store = p.due(report, now); store {
+			p.stored, p.storedAt = report, now
+		}
+	})
+	if store {
+		h.storeReport(report)
+	}
+	h.compare(report, skew, now)
+}
+
+// refuse notes that a host said something that makes no sense.
+func (h *Hub) refuse(host, what string, err error) {
+	fault := portsnare.Plain("its " + what + " makes no sense: " + err.Error())
+	h.log.Debug(msgIgnored, keyHost, host, keyError, fault)
+	if what == "report" {
+		h.roster.update(host, func(p *presence) { p.fault = fault })
+	}
+}
+
+// due reports whether the report says something else than what is stored, and
+// that it is time to store it.
+func (p presence) due(report portsnare.Report, now time.Time) bool {
+	return now.Sub(p.storedAt) >= storeEvery && !reflect.DeepEqual(lasting(report), lasting(p.stored))
+}
+
+// lasting is the report without what changes all the time.
+func lasting(r portsnare.Report) portsnare.Report {
+	r.At, r.Bans, r.BanNumber, r.Repairs = time.Time{}, 0, 0, 0
+	return r
+}
+
+// storeReport stores it behind: what is lost by a kill the host reports again.
+func (h *Hub) storeReport(report portsnare.Report) {
+	text, err := json.Marshal(report)
+	if err == nil {
+		err = h.nc.Publish(keptReport+report.Host, text)
 	}
 	if err != nil {
-		h.log.Debug(msgIgnored, keySubject, subject, keyError, err)
+		h.log.Debug(msgNotStored, keyHost, report.Host, keyError, err)
 	}
-	return value, err == nil
 }
 
-// plain makes text of a host fit for a terminal: one line without control
-// characters, and not without end.
-func plain(s string) string {
-	const most = 500
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
+// hostOf returns the host that a subject names.
+func hostOf(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

@@ -2,6 +2,10 @@ package hub
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,63 +14,65 @@ import (
 
 // The streams beside [portsnare.OrderStream], and the buckets.
 const (
-	reportStream = "PORTSNARE_REPORTS"
-	hitStream    = "PORTSNARE_HITS"
-	banStream    = "PORTSNARE_BANS"
-	stateBucket  = "PORTSNARE_STATE"
-	hostBucket   = "PORTSNARE_HOSTS"
+	reportStream   = "PORTSNARE_REPORTS"
+	evidenceStream = "PORTSNARE_EVIDENCE"
+	stateBucket    = "PORTSNARE_STATE"
+	hostBucket     = "PORTSNARE_HOSTS"
+
+	// Subjects of what the hub keeps of a host's words. Only the hub speaks there.
+	keptReport = "portsnare.kept.report."
+	keptHits   = "portsnare.kept.hits."
+	keptBans   = "portsnare.kept.bans."
 )
 
-// How much is kept of what happened.
+// Streams of the first version, to which hosts wrote themselves.
+var oldStreams = []string{"PORTSNARE_HITS", "PORTSNARE_BANS"}
+
+// The history of one host is at most 1 MiB: 256 messages of hits and 256 of bans,
+// of at most 2 KiB each. The oldest give way, and only those of the same host.
 const (
-	hitAge   = 7 * 24 * time.Hour
-	hitBytes = 256 << 20
-	banAge   = 90 * 24 * time.Hour
-	banBytes = 64 << 20
-
-	// Bounds of one message from a host.
-	reportSize = 1 << 20
-	banSize    = 64 << 10
-	hitSize    = 4 << 10
-
-	readBatch = 500
+	keptMessages = 256
+	keptSize     = 2 << 10
+	keptAge      = 90 * 24 * time.Hour
 )
 
-// streamConfigs returns the streams of the hub. Those that hosts write to
-// acknowledge nothing, so that no answer goes where a host wants it to go.
+// Files beside the store that hold copies of the buckets.
+const (
+	hostsCopy = "hosts.json"
+	stateCopy = "state.json"
+)
+
+const (
+	readBatch = 500
+	// readTime bounds the wait for the next messages of a stream that has some.
+	readTime = 10 * time.Second
+)
+
 func streamConfigs() []jetstream.StreamConfig {
 	const any = "*"
 	return []jetstream.StreamConfig{{
-		Name:              portsnare.OrderStream,
-		Subjects:          []string{portsnare.OrderSubject(any)},
-		MaxMsgsPerSubject: 1, // the latest order is the only one that matters
-		AllowDirect:       true,
+		Name:               portsnare.OrderStream,
+		Subjects:           []string{portsnare.OrderSubject(any)},
+		MaxMsgsPerSubject:  1, // the latest order is the only one that matters
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
 		RePublish: &jetstream.RePublish{
 			Source:      portsnare.OrderSubject(any),
 			Destination: portsnare.PushSubject("{{wildcard(1)}}"),
 		},
 	}, {
 		Name:              reportStream,
-		Subjects:          []string{portsnare.ReportSubject(any)},
+		Subjects:          []string{keptReport + any},
 		MaxMsgsPerSubject: 1,
-		MaxMsgSize:        reportSize,
-		NoAck:             true,
 		PersistMode:       jetstream.AsyncPersistMode,
 	}, {
-		Name:        hitStream,
-		Subjects:    []string{portsnare.HitsSubject(any)},
-		MaxAge:      hitAge,
-		MaxBytes:    hitBytes,
-		MaxMsgSize:  hitSize,
-		NoAck:       true,
-		PersistMode: jetstream.AsyncPersistMode,
-	}, {
-		Name:       banStream,
-		Subjects:   []string{portsnare.BansSubject(any)},
-		MaxAge:     banAge,
-		MaxBytes:   banBytes,
-		MaxMsgSize: banSize,
-		NoAck:      true,
+		Name:              evidenceStream,
+		Subjects:          []string{keptHits + any, keptBans + any},
+		MaxMsgsPerSubject: keptMessages,
+		MaxMsgSize:        keptSize,
+		MaxAge:            keptAge,
+		NoAck:             true,
+		PersistMode:       jetstream.AsyncPersistMode,
 	}}
 }
 
@@ -75,34 +81,36 @@ type stores struct {
 	js           jetstream.JetStream
 	orders       jetstream.Stream
 	reports      jetstream.Stream
-	bans         jetstream.Stream
-	state, hosts jetstream.KeyValue
+	evidence     jetstream.Stream
+	state, hosts *vault
 }
 
 // openStores makes what is missing and brings what is there up to date.
-func openStores(ctx context.Context, js jetstream.JetStream) (*stores, error) {
+func openStores(ctx context.Context, js jetstream.JetStream, dir string, log *slog.Logger) (*stores, error) {
 	s := &stores{js: js}
 	streams := map[string]*jetstream.Stream{
-		portsnare.OrderStream: &s.orders, reportStream: &s.reports, banStream: &s.bans, hitStream: new(jetstream.Stream),
+		portsnare.OrderStream: &s.orders, reportStream: &s.reports, evidenceStream: &s.evidence,
 	}
 	var err error
 	for _, config := range streamConfigs() {
 		if *streams[config.Name], err = js.CreateOrUpdateStream(ctx, config); err != nil {
+			return nil, fmt.Errorf("open the stream %s: %w", config.Name, err)
+		}
+	}
+	for _, name := range oldStreams {
+		if err := js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil, err
 		}
 	}
-	if s.state, err = openBucket(ctx, js, stateBucket); err != nil {
+	if s.state, err = openVault(ctx, js, stateBucket, filepath.Join(dir, stateCopy), log); err != nil {
 		return nil, err
 	}
-	s.hosts, err = openBucket(ctx, js, hostBucket)
+	s.hosts, err = openVault(ctx, js, hostBucket, filepath.Join(dir, hostsCopy), log)
 	return s, err
 }
 
-func openBucket(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
-	return js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: 1, Storage: jetstream.FileStorage})
-}
-
-// read hands the messages that a stream holds now to each, oldest first.
+// read hands the messages that a stream holds to each, oldest first. It reads to
+// the last of them or fails: an answer that does not come is no end.
 func read(ctx context.Context, stream jetstream.Stream, each func(jetstream.Msg)) error {
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -112,20 +120,36 @@ func read(ctx context.Context, stream jetstream.Stream, each func(jetstream.Msg)
 	if err != nil {
 		return err
 	}
-	defer stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
-	for ctx.Err() == nil {
-		batch, err := consumer.FetchNoWait(readBatch)
+	name := consumer.CachedInfo().Name
+	defer stream.DeleteConsumer(context.WithoutCancel(ctx), name) //nolint:errcheck // it ends by itself
+	for left := consumer.CachedInfo().NumPending; left > 0; {
+		before := left
+		batch, err := consumer.Fetch(int(min(left, readBatch)), jetstream.FetchMaxWait(readTime))
 		if err != nil {
 			return err
 		}
-		n := 0
 		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			left = meta.NumPending
 			each(msg)
-			n++
 		}
-		if batch.Error() != nil || n == 0 {
-			return batch.Error()
+		if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
+			return err
+		}
+		if left >= before {
+			return errIncomplete(stream.CachedInfo().Config.Name, left)
 		}
 	}
-	return ctx.Err()
+	return nil
+}
+
+func errIncomplete(stream string, left uint64) error {
+	return &portsnare.Error{
+		Kind: portsnare.Transient, Op: "read", Subject: stream,
+		Err:  fmt.Errorf("it ended %d messages before its end", left),
+		Hint: "try again; if it stays so, the store is damaged: restore a backup of the state directory",
+	}
 }

@@ -31,7 +31,7 @@ func folders(s *source) {
 }
 
 // parts are packages that belong to the one above them, which may import them.
-var parts = []string{"rotator/placement"}
+var parts = []string{"rotator/placement", "rotator/hub/embedded"}
 
 // shared are packages that all others of their area may import.
 var shared = []string{"hostagent/host", "hostagent/kernel", "hostagent/localports"}

@@ -1,13 +1,5 @@
 package portsnare
 
-import (
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"hash/crc32"
-	"strings"
-)
-
 // Subjects of the link, one for each host and kind of message. An agent may
 // hear its own push and resync subjects and speak on its own report, hits and bans
 // subjects.
@@ -18,6 +10,7 @@ const (
 	subjectHits   = "portsnare.hits."
 	subjectBans   = "portsnare.bans."
 	subjectResync = "portsnare.resync."
+	subjectJoin   = "portsnare.join."
 	subjectInbox  = "_INBOX."
 
 	// SubjectControl is where the command line asks the controller things; the
@@ -59,62 +52,18 @@ func BansSubject(host string) string { return subjectBans + host }
 // message has no body.
 func ResyncSubject(host string) string { return subjectResync + host }
 
-// Token is what a host needs to join: where the controller is, how to know it,
-// and the host's own credential. It is a secret.
-type Token struct {
-	Host string   `json:"host"`
-	URLs []string `json:"urls"` // such as "tls://203.0.113.5:4222"
-	CA   []byte   `json:"ca"`   // DER certificate that signs the controller's
-	Seed string   `json:"seed"` // nkey seed of the host's user
+// JoinRequest is where a host that has a one-time token asks for its key to be
+// taken: the body is a [JoinKey], the answer a [JoinAnswer].
+func JoinRequest(host string) string { return subjectJoin + host }
+
+// JoinKey is the key that a host made for itself.
+type JoinKey struct {
+	Key string `json:"key"` // public nkey of a user
 }
 
-// tokenPrefix names kind and version, so that a token is known when seen.
-const tokenPrefix = "portsnare1_"
-
-// String returns the token as one word that [ParseToken] reads.
-func (t Token) String() string {
-	text, err := json.Marshal(t)
-	if err != nil { // strings and bytes always marshal
-		panic(err)
-	}
-	sum := crc32.ChecksumIEEE(text)
-	text = append(text, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(text)
-}
-
-// ParseToken reads what [Token.String] wrote. A word that was cut or altered
-// on its way is an error of kind [Invalid].
-func ParseToken(s string) (Token, error) {
-	var t Token
-	word, ok := strings.CutPrefix(strings.TrimSpace(s), tokenPrefix)
-	if !ok {
-		return t, invalidf("this is no token: want a word that begins with %s", tokenPrefix)
-	}
-	text, err := base64.RawURLEncoding.DecodeString(word)
-	if err != nil || len(text) < 4 {
-		return t, errTokenDamaged()
-	}
-	text, tail := text[:len(text)-4], text[len(text)-4:]
-	sum := uint32(tail[0])<<24 | uint32(tail[1])<<16 | uint32(tail[2])<<8 | uint32(tail[3])
-	if sum != crc32.ChecksumIEEE(text) || json.Unmarshal(text, &t) != nil {
-		return Token{}, errTokenDamaged()
-	}
-	if err := t.validate(); err != nil {
-		return Token{}, fmt.Errorf("token: %w", err)
-	}
-	return t, nil
-}
-
-func (t Token) validate() error {
-	if err := checkName(t.Host); err != nil {
-		return err
-	}
-	if len(t.URLs) == 0 || len(t.CA) == 0 || t.Seed == "" {
-		return invalidf("address, certificate or credential is missing")
-	}
-	return nil
-}
-
-func errTokenDamaged() error {
-	return invalidf("the token is damaged: copy it again as a whole")
+// JoinAnswer says whether the key was taken. Kind is empty where it was.
+type JoinAnswer struct {
+	Kind Kind   `json:"kind,omitempty"`
+	Text string `json:"text,omitempty"`
+	Hint string `json:"hint,omitempty"`
 }
