@@ -113,20 +113,25 @@ func (h *Hub) store(ctx context.Context, messages []*nats.Msg) error {
 	return nil
 }
 
-// checkOrders drops stored orders that were damaged. The rotator sends each order
-// again soon, and until then the host keeps what it has armed.
+// checkOrders drops the stored orders where one of them was damaged. The rotator
+// sends each order again soon, and until then the hosts keep what they have armed.
 func (h *Hub) checkOrders(ctx context.Context) error {
-	var damaged []string
+	damaged := ""
 	err := read(ctx, h.stores.orders, func(msg jetstream.Msg) {
 		sum := msg.Headers().Get(headerSum)
 		if sum != checksum(msg.Data()) && !(sum == "" && json.Valid(msg.Data())) {
-			damaged = append(damaged, msg.Subject())
+			damaged = portsnare.Plain(msg.Subject())
 		}
 	})
-	for _, subject := range damaged {
-		h.log.Warn(msgOrderLost, keySubject, portsnare.Plain(subject))
-		err = errors.Join(err, h.stores.orders.Purge(ctx, jetstream.WithPurgeSubject(subject)))
+	if err != nil && !errors.Is(err, errShort) || err == nil && damaged == "" {
+		return err
 	}
+	h.log.Warn(msgOrderLost, keySubject, damaged, keyError, err)
+	config := h.stores.orders.CachedInfo().Config
+	if err := h.stores.js.DeleteStream(ctx, config.Name); err != nil {
+		return err
+	}
+	h.stores.orders, err = h.stores.js.CreateStream(ctx, config)
 	return err
 }
 
