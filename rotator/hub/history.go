@@ -81,7 +81,7 @@ func (h *Hub) remember(subject string, entries [][]byte) {
 // loadMarks reads, of each host, how far its bans were told before: the list that
 // it will tell anew is no news.
 func (h *Hub) loadMarks(ctx context.Context) error {
-	return read(ctx, h.stores.evidence, func(msg jetstream.Msg) {
+	return h.readWhatThereIs(ctx, h.stores.evidence, func(msg jetstream.Msg) {
 		host, isBan := strings.CutPrefix(msg.Subject(), keptBans)
 		var bans []portsnare.Ban
 		if !isBan || json.Unmarshal(msg.Data(), &bans) != nil {

@@ -186,8 +186,8 @@ func (h *Hub) keep(ctx context.Context, host string, one guest) error {
 	if err != nil {
 		return err
 	}
-	if err := h.stores.hosts.put(ctx, host, text); err != nil {
-		return h.stored(err)
+	if err := h.guarded(ctx, func(ctx context.Context) error { return h.stores.hosts.put(ctx, host, text) }); err != nil {
+		return err
 	}
 	h.guests.set(host, one)
 	h.admit(host, one)
@@ -210,8 +210,8 @@ func (h *Hub) expel(ctx context.Context, host string) error {
 	if !enrolled {
 		return errNotEnrolled()
 	}
-	if err := h.stores.hosts.remove(ctx, host); err != nil {
-		return h.stored(err)
+	if err := h.guarded(ctx, func(ctx context.Context) error { return h.stores.hosts.remove(ctx, host) }); err != nil {
+		return err
 	}
 	h.guests.remove(host)
 	h.dismiss(one)

@@ -38,9 +38,11 @@ type Port interface {
 	// URLs returns where hosts find the port, CA the certificate to know it by.
 	URLs() []string
 	CA() []byte
-	// Fault returns why nothing can be stored, or nil. Suspect has that looked
-	// into after err, and returns the better reason of the two.
+	// Fault returns what cannot be written to disk, and Halted why the store takes
+	// nothing now; nil where all is well. Suspect has that looked into after err,
+	// and returns the better reason of the two.
 	Fault() error
+	Halted() error
 	Suspect(err error) error
 }
 

@@ -20,8 +20,10 @@ const (
 	// maxBatch is how many messages JetStream takes at once
 	// (nats-server 2.15, streamMaxAtomicBatchSize).
 	maxBatch = 1000
-	// sendTime bounds the wait for a batch to be stored, where ctx does not.
-	sendTime = 20 * time.Second
+	// storeTime bounds the wait for the store, where ctx does not, and after
+	// doubtAfter the disk is looked at: a store that cannot write says nothing.
+	storeTime  = 20 * time.Second
+	doubtAfter = time.Second
 
 	headerSum = "Portsnare-Crc32" // of an order's text
 )
@@ -90,11 +92,13 @@ func checksum(text []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEE
 
 // store stores messages as one batch.
 func (h *Hub) store(ctx context.Context, messages []*nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTime)
-	defer cancel()
+	return h.guarded(ctx, func(ctx context.Context) error { return h.publish(ctx, messages) })
+}
+
+func (h *Hub) publish(ctx context.Context, messages []*nats.Msg) error {
 	if len(messages) == 1 {
 		_, err := h.stores.js.PublishMsg(ctx, messages[0])
-		return h.stored(err)
+		return err
 	}
 	batch := nuid.Next()
 	last := len(messages) - 1
@@ -104,37 +108,47 @@ func (h *Hub) store(ctx context.Context, messages []*nats.Msg) error {
 		if i == last {
 			msg.Header.Set(headerCommit, "1")
 			_, err := h.stores.js.PublishMsg(ctx, msg)
-			return h.stored(err)
+			return err
 		}
 		if err := h.nc.PublishMsg(msg); err != nil {
-			return h.stored(err)
+			return err
 		}
 	}
 	return nil
 }
 
-// checkOrders drops stored orders that were damaged. The rotator sends each order
-// again soon, and until then the host keeps what it has armed.
+// checkOrders drops the stored orders where one of them was damaged. The rotator
+// sends each order again soon, and until then the hosts keep what they have armed.
 func (h *Hub) checkOrders(ctx context.Context) error {
-	var damaged []string
+	damaged := ""
 	err := read(ctx, h.stores.orders, func(msg jetstream.Msg) {
 		sum := msg.Headers().Get(headerSum)
 		if sum != checksum(msg.Data()) && !(sum == "" && json.Valid(msg.Data())) {
-			damaged = append(damaged, msg.Subject())
+			damaged = portsnare.Plain(msg.Subject())
 		}
 	})
-	for _, subject := range damaged {
-		h.log.Warn(msgOrderLost, keySubject, portsnare.Plain(subject))
-		err = errors.Join(err, h.stores.orders.Purge(ctx, jetstream.WithPurgeSubject(subject)))
+	if err != nil && !errors.Is(err, errShort) || err == nil && damaged == "" {
+		return err
 	}
+	h.log.Warn(msgOrderLost, keySubject, damaged, keyError, err)
+	config := h.stores.orders.CachedInfo().Config
+	if err := h.stores.js.DeleteStream(ctx, config.Name); err != nil {
+		return err
+	}
+	h.stores.orders, err = h.stores.js.CreateStream(ctx, config)
 	return err
 }
 
 // Get returns the value last put under key, and its revision. A key that was
 // never put is an error of kind NotFound.
 func (h *Hub) Get(ctx context.Context, key string) ([]byte, uint64, error) {
-	value, revision, err := h.stores.state.get(ctx, key)
-	if err = h.stored(err); err != nil {
+	var value []byte
+	var revision uint64
+	err := h.guarded(ctx, func(ctx context.Context) (err error) {
+		value, revision, err = h.stores.state.get(ctx, key)
+		return err
+	})
+	if err != nil {
 		return nil, 0, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "read state", Subject: key, Err: err}
 	}
 	return value, revision, nil
@@ -145,11 +159,31 @@ func (h *Hub) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 // value stands there by now the error is of kind Conflict. Keys consist of
 // letters, digits and -/_=. as in NATS key-value buckets.
 func (h *Hub) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	revision, err := h.stores.state.update(ctx, key, value, revision)
-	if err = h.stored(err); err != nil {
+	err := h.guarded(ctx, func(ctx context.Context) (err error) {
+		revision, err = h.stores.state.update(ctx, key, value, revision)
+		return err
+	})
+	if err != nil {
 		return 0, &portsnare.Error{Kind: portsnare.KindOf(err), Op: "write state", Subject: key, Err: err}
 	}
 	return revision, nil
+}
+
+// guarded calls do, which needs the store, and gives its error the right kind. It
+// does not wait for a store whose disk is full.
+func (h *Hub) guarded(ctx context.Context, do func(context.Context) error) error {
+	if err := h.port.Halted(); err != nil {
+		return err // what is sent to a store that is about to be reopened is lost
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	doubt := time.AfterFunc(doubtAfter, func() {
+		if h.port.Suspect(nil) != nil {
+			cancel()
+		}
+	})
+	defer doubt.Stop()
+	return h.stored(do(ctx))
 }
 
 // stored gives an error of the store its kind, and the reason of the disk where

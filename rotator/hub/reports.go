@@ -190,7 +190,7 @@ func (h *Hub) missing(host string, p presence, now time.Time) error {
 }
 
 func (h *Hub) loadReports(ctx context.Context) error {
-	err := read(ctx, h.stores.reports, func(msg jetstream.Msg) {
+	err := h.readWhatThereIs(ctx, h.stores.reports, func(msg jetstream.Msg) {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return // not a message of JetStream

@@ -45,7 +45,7 @@ const (
 const (
 	readBatch = 500
 	// readTime bounds the wait for the next messages of a stream that has some.
-	readTime = 10 * time.Second
+	readTime = 5 * time.Second
 )
 
 func streamConfigs() []jetstream.StreamConfig {
@@ -146,10 +146,23 @@ func read(ctx context.Context, stream jetstream.Stream, each func(jetstream.Msg)
 	return nil
 }
 
+// errShort: a stream has fewer messages than it says.
+var errShort = errors.New("messages of it are damaged or missing")
+
 func errIncomplete(stream string, left uint64) error {
 	return &portsnare.Error{
-		Kind: portsnare.Transient, Op: "read", Subject: stream,
-		Err:  fmt.Errorf("it ended %d messages before its end", left),
-		Hint: "try again; if it stays so, the store is damaged: restore a backup of the state directory",
+		Kind: portsnare.Invalid, Op: "read", Subject: stream, Err: fmt.Errorf("%w, %d at least", errShort, left),
+		Hint: "restore a backup of the state directory",
 	}
+}
+
+// readWhatThereIs is read for a stream that the controller can do without: that
+// some of it is damaged is said, and no error.
+func (h *Hub) readWhatThereIs(ctx context.Context, stream jetstream.Stream, each func(jetstream.Msg)) error {
+	err := read(ctx, stream, each)
+	if errors.Is(err, errShort) {
+		h.log.Warn(msgStreamDamaged, keyError, err)
+		return nil
+	}
+	return err
 }

@@ -38,24 +38,76 @@ type vault struct {
 }
 
 func openVault(ctx context.Context, js jetstream.JetStream, bucket, path string, log *slog.Logger) (*vault, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Storage: jetstream.FileStorage})
-	if err != nil {
-		return nil, fmt.Errorf("open the bucket %s: %w", bucket, err)
-	}
-	v := &vault{kv: kv, path: path, log: log}
-	stored, damaged, err := v.readBucket(ctx, js, bucket)
-	if err != nil {
+	v := &vault{path: path, log: log}
+	var err error
+	if v.kv, err = openBucket(ctx, js, bucket); err != nil {
 		return nil, err
+	}
+	stored, damaged, readErr := v.readBucket(ctx, js, bucket)
+	if readErr != nil && !errors.Is(readErr, errShort) {
+		return nil, readErr
 	}
 	copied, err := v.readCopy()
 	if err != nil {
 		return nil, err
 	}
-	if err := v.restore(ctx, stored, damaged, copied); err != nil {
-		return nil, err
-	}
+	lost := lacking(stored, copied)
 	v.values = stored
-	return v, v.writeCopy()
+	switch {
+	case readErr == nil && len(lost) == 0 && len(damaged) == 0:
+		return v, v.writeCopy()
+	case copied == nil && readErr != nil:
+		return nil, readErr
+	}
+	for _, key := range lost {
+		v.values[key] = copied[key]
+	}
+	for key := range damaged {
+		if _, ok := v.values[key]; !ok {
+			return nil, errDamaged(key)
+		}
+	}
+	log.Warn(msgRestored, keyFile, path, keyValues, portsnare.Plain(strings.Join(lost, ", ")))
+	return v, v.rebuild(ctx, js, bucket)
+}
+
+func openBucket(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
+	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: 1, Storage: jetstream.FileStorage})
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", name, err)
+	}
+	return kv, nil
+}
+
+// lacking returns the keys that are in the copy alone, sorted.
+func lacking(stored, copied map[string][]byte) (lost []string) {
+	for key := range copied {
+		if _, ok := stored[key]; !ok {
+			lost = append(lost, key)
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
+
+// rebuild makes the bucket anew: one with a damaged message in it does not take
+// every value. A kill on the way finds all in the copy.
+func (v *vault) rebuild(ctx context.Context, js jetstream.JetStream, bucket string) (err error) {
+	if err := v.writeCopy(); err != nil {
+		return err
+	}
+	if err := js.DeleteKeyValue(ctx, bucket); err != nil {
+		return err
+	}
+	if v.kv, err = openBucket(ctx, js, bucket); err != nil {
+		return err
+	}
+	for key, value := range v.values {
+		if _, err := v.kv.Put(ctx, key, envelope(value)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readBucket returns the values that are whole, and the keys of those that are not.
@@ -93,32 +145,6 @@ func (v *vault) readCopy() (map[string][]byte, error) {
 		return nil, nil
 	}
 	return copied, err
-}
-
-// restore puts back what the bucket has lost. A damaged value without a copy is
-// an error: to take it for none would be to forget a host, or what is open.
-func (v *vault) restore(ctx context.Context, stored map[string][]byte, damaged map[string]bool, copied map[string][]byte) error {
-	var restored []string
-	for key, value := range copied {
-		if _, ok := stored[key]; ok {
-			continue
-		}
-		if _, err := v.kv.Put(ctx, key, envelope(value)); err != nil {
-			return err
-		}
-		stored[key] = value
-		restored = append(restored, key)
-	}
-	if len(restored) > 0 {
-		slices.Sort(restored)
-		v.log.Warn(msgRestored, keyFile, v.path, keyValues, portsnare.Plain(strings.Join(restored, ", ")))
-	}
-	for key := range damaged {
-		if _, ok := stored[key]; !ok {
-			return errDamaged(key)
-		}
-	}
-	return nil
 }
 
 func errDamaged(key string) error {

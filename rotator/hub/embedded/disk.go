@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,15 +28,16 @@ type disk struct {
 	opts *server.Options
 	log  *slog.Logger
 
-	stop  chan struct{}
-	ended sync.WaitGroup
+	broken *atomic.Bool // the server says that it could not write to a stream
+	stop   chan struct{}
+	ended  sync.WaitGroup
 
 	mu    sync.Mutex
 	cause error // why nothing can be written; nil: it can
 }
 
-func watchDisk(dir string, n *server.Server, opts *server.Options, log *slog.Logger) *disk {
-	d := &disk{dir: dir, nats: n, opts: opts, log: log, stop: make(chan struct{})}
+func watchDisk(dir string, n *server.Server, opts *server.Options, broken *atomic.Bool, log *slog.Logger) *disk {
+	d := &disk{dir: dir, nats: n, opts: opts, log: log, broken: broken, stop: make(chan struct{})}
 	d.ended.Go(d.watch)
 	return d
 }
@@ -49,7 +51,7 @@ func (d *disk) watch() {
 			return
 		case <-ticker.C:
 		}
-		if d.fault() != nil || !d.nats.JetStreamEnabled() {
+		if d.broken.Swap(false) || d.fault() != nil || !d.nats.JetStreamEnabled() {
 			d.examine()
 		}
 	}

@@ -38,9 +38,13 @@ const (
 // store, and warnings of ours, save those about a connection. The last fatal line
 // is kept, since the server tells the cause of a failed start nowhere else.
 type serverLog struct {
-	log   *slog.Logger
-	fatal atomic.Pointer[string]
+	log    *slog.Logger
+	fatal  atomic.Pointer[string]
+	broken atomic.Bool // a stream could not be written to, and takes nothing more
 }
+
+// writeError is what the server says then (nats-server 2.15, filestore.go).
+const writeError = "Critical write error"
 
 func (l *serverLog) failure(otherwise string) error {
 	if text := l.fatal.Load(); text != nil {
@@ -60,6 +64,9 @@ func (l *serverLog) warn(format string, v []any) {
 	if strings.Contains(text, "cid:") {
 		l.debug("%s", []any{text})
 		return
+	}
+	if strings.Contains(text, writeError) {
+		l.broken.Store(true)
 	}
 	l.log.Warn(msgServer, keyText, portsnare.Plain(text))
 }

@@ -173,7 +173,7 @@ func (s *Server) startNATS() error {
 	if !n.JetStreamEnabled() {
 		return diskError(s.opts.Dir, log.failure("the message store did not start"))
 	}
-	s.disk = watchDisk(s.opts.Dir, n, opts, s.log)
+	s.disk = watchDisk(s.opts.Dir, n, opts, &log.broken, s.log)
 	return nil
 }
 
@@ -264,6 +264,9 @@ func (s *Server) Fault() error {
 	}
 	return nil
 }
+
+// Halted returns why the store takes nothing now, or nil.
+func (s *Server) Halted() error { return s.disk.fault() }
 
 // Suspect has the store looked at because a write to it failed. It returns the
 // reason where it is known by then, else err.

@@ -19,14 +19,14 @@ import (
 
 // What one host may send. Beyond it the host is slowed down.
 const (
-	// bytesPerSecond and linesPerSecond let an agent tell 65,536 bans, about 50 MB
-	// in 1,700 messages, within a minute, and cost the controller at most about 2 %
-	// of a core for each host that does its worst.
-	bytesPerSecond = 1 << 20
-	bytesBurst     = 16 << 20
-	// A message has at least two lines: its head, and its text.
-	linesPerSecond = 100
-	linesBurst     = 4000
+	// An agent paces itself below both. The bursts let an agent of the first
+	// version through, which sends up to 2,000 queued hits and bans at once.
+	bytesPerSecond = 256 << 10
+	bytesBurst     = 2 << 20
+	// A message has at least two lines, its head and its text: 20 messages a second
+	// and the pings.
+	linesPerSecond = 50
+	linesBurst     = 4500
 
 	bufferSize = 4 << 10
 	maxLine    = 4 << 10 // of the greeting; the server's own bound, too
@@ -174,17 +174,35 @@ func (s *session) carryIn(ctx context.Context) error {
 		return err
 	}
 	s.first = nil
-	bytesLeft, linesLeft := rate.NewLimiter(bytesPerSecond, bytesBurst), rate.NewLimiter(linesPerSecond, linesBurst)
+	heard := func() { s.last.Store(time.Now().UnixNano()) }
 	if s.user.Host == "" {
-		bytesLeft.SetLimit(rate.Inf)
-		linesLeft.SetLimit(rate.Inf)
+		return carry(ctx, s.inside, s.conn, heard, unlimited)
 	}
+	return carry(ctx, s.inside, s.conn, heard, hostLimits)
+}
+
+// limits are what a peer may send.
+type limits struct {
+	bytes, lines           rate.Limit // a second
+	bytesBurst, linesBurst int
+}
+
+var (
+	hostLimits = limits{bytesPerSecond, linesPerSecond, bytesBurst, linesBurst}
+	unlimited  = limits{bytes: rate.Inf, lines: rate.Inf}
+)
+
+// carry copies from one side to the other until one of them ends, at the pace that
+// the limits allow. It holds no more than one small buffer: a peer that sends more
+// is slowed down by TCP.
+func carry(ctx context.Context, to io.Writer, from io.Reader, heard func(), l limits) error {
+	bytesLeft, linesLeft := rate.NewLimiter(l.bytes, l.bytesBurst), rate.NewLimiter(l.lines, l.linesBurst)
 	buffer := make([]byte, bufferSize)
 	for {
-		n, err := s.conn.Read(buffer)
+		n, err := from.Read(buffer)
 		if n > 0 {
-			s.last.Store(time.Now().UnixNano())
-			if _, err := s.inside.Write(buffer[:n]); err != nil {
+			heard()
+			if _, err := to.Write(buffer[:n]); err != nil {
 				return err
 			}
 		}
