@@ -281,12 +281,14 @@ func TestManyBansFoundInTheKernel(t *testing.T) {
 // Many repeated bans at once are prolonged at once, and the log names a few.
 func TestFloodOfRepeatOffenders(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
+		const n = 500
+		var past []portsnare.Ban
+		for i := range n {
+			past = append(past, portsnare.Ban{Host: "web-1", Source: nthSource(i), Since: time.Now().Add(-11 * time.Minute), Until: time.Now().Add(-time.Minute), Count: 1})
+		}
+		w.plain(t, bansFile, past)
 		w.start()
 		w.send(newOrder(1))
-		const n = 500
-		for i := range n {
-			w.agent.ledger.remember(portsnare.Ban{Source: nthSource(i), Until: time.Now().Add(-time.Minute), Count: 1})
-		}
 		gate := make(chan struct{})
 		w.kernel.stuck = gate // the agent is busy while they come
 		w.wait(DefaultReconcile)
