@@ -1,9 +1,10 @@
 // Package digitalocean keeps traps in a DigitalOcean Cloud Firewall.
 //
 // DigitalOcean's rules have no ids and no marks, so the firewall itself is the
-// mark: traps live in a firewall of their own that is named "portsnare-" and the
-// owner mark, such as portsnare-web, and a firewall of another name is never
-// touched. In it, whatever admits TCP or UDP ports to addresses and to nothing
+// mark: traps live in a firewall of their own that is named after the owner mark,
+// such as portsnare-3f9a2c01.web for 3f9a2c01/web, and a firewall of another name is
+// never touched. One of the first version, such as portsnare-web, is ours where
+// Options.Former says so. In it, whatever admits TCP or UDP ports to addresses and to nothing
 // else is ours, whoever made it. Rules that refuse, rules for ICMP, and rules
 // whose sources are tags, Droplets, load balancers or clusters are others', and
 // so are all outbound rules. The protected ports belong in another firewall:
