@@ -23,6 +23,11 @@ import (
 // open starts a hub on a port of its own that ends with the test.
 func open(t *testing.T, dir string, change ...func(*Options)) *Hub {
 	t.Helper()
+	return openFor(t, dir, change...)
+}
+
+func openFor(t testing.TB, dir string, change ...func(*Options)) *Hub {
+	t.Helper()
 	opts := Options{Dir: dir, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&opts)
