@@ -245,6 +245,9 @@ func (f *front) admit(s *session) error {
 		old.conn.NetConn().Close()
 	}
 	f.live[s.key] = s
+	if told := f.server.opts.OnAdmit; told != nil {
+		told(s.user.Host, s.addr)
+	}
 	return nil
 }
 

@@ -84,6 +84,8 @@ type Options struct {
 	// OnDouble hears that somebody at addr was refused because the host's
 	// connection is alive. It must not block, and may be nil.
 	OnDouble func(host, addr string)
+	// OnAdmit hears that the host's connection comes from addr now. The same holds.
+	OnAdmit func(host, addr string)
 
 	Logger *slog.Logger
 }
