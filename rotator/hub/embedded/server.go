@@ -279,7 +279,7 @@ func (s *Server) Close() error {
 	var err error
 	s.close.Do(func() {
 		if s.front != nil {
-			s.front.close()
+			s.front.stop()
 		}
 		if s.disk != nil {
 			s.disk.close()
@@ -287,6 +287,9 @@ func (s *Server) Close() error {
 		if s.nats != nil {
 			s.nats.Shutdown()
 			s.nats.WaitForShutdown()
+		}
+		if s.front != nil {
+			s.front.close()
 		}
 		if s.disk != nil {
 			err = writeManifest(s.opts.Dir)
