@@ -62,7 +62,10 @@ type hostBans struct {
 	listed bool   // a list was begun and no update was missed since
 	full   bool   // there are more than are kept
 
-	mark   time.Time     // the latest beginning of a ban told to OnBan, by the host's clock
+	// mark is the latest beginning of a ban told to OnBan, by the host's clock, and
+	// floor what it was when the present list began.
+	mark, floor time.Time
+
 	skew   time.Duration // how far the controller's clock is ahead of the host's
 	heard  time.Time
 	asked  time.Time // when the list was asked for
@@ -119,6 +122,7 @@ func (r *registry) take(u portsnare.BanUpdate, now time.Time) (begun []portsnare
 func (b *hostBans) reset(u portsnare.BanUpdate) {
 	if b.before == nil {
 		b.before = make(map[netip.Prefix]portsnare.Ban)
+		b.floor = b.mark
 	}
 	for source, ban := range b.bans { // a list may break off and begin anew
 		b.before[source] = ban
@@ -143,7 +147,7 @@ func (b *hostBans) add(ban portsnare.Ban, reset bool) bool {
 	switch {
 	case ok && (known.Count == ban.Count || known.Since.Equal(ban.Since)):
 		return false
-	case !ok && listing && !ban.Since.After(b.mark):
+	case !ok && listing && !ban.Since.After(b.floor):
 		return false
 	}
 	if ban.Since.After(b.mark) {

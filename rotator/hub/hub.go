@@ -85,7 +85,8 @@ func Open(ctx context.Context, opts Options) (*Hub, error) {
 func openHub(ctx context.Context, opts Options) (*Hub, error) {
 	var doubles doubles
 	server, err := embedded.Start(embedded.Options{
-		Dir: opts.Dir, Listen: opts.Listen, Advertise: opts.Advertise, Logger: opts.Logger, OnDouble: doubles.note,
+		Dir: opts.Dir, Listen: opts.Listen, Advertise: opts.Advertise, Logger: opts.Logger,
+		OnDouble: doubles.note, OnAdmit: doubles.clear,
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,11 @@ import (
 // open starts a hub on a port of its own that ends with the test.
 func open(t *testing.T, dir string, change ...func(*Options)) *Hub {
 	t.Helper()
+	return openFor(t, dir, change...)
+}
+
+func openFor(t testing.TB, dir string, change ...func(*Options)) *Hub {
+	t.Helper()
 	opts := Options{Dir: dir, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&opts)
@@ -281,6 +286,50 @@ func TestAwaitSaysWhatIsKnown(t *testing.T) {
 		err := h.missing(test.host, test.p, now)
 		if err.Error() != test.want || !errors.Is(err, portsnare.Transient) {
 			t.Errorf("got %q of kind %q; want %q", err, portsnare.KindOf(err), test.want)
+		}
+	}
+}
+
+// A host that comes back before its old connection has died is in doubt until it
+// is let in; another machine that was refused stays suspicious.
+func TestDoubtEnds(t *testing.T) {
+	var d doubles
+	now := time.Now()
+	d.note("web-1", "192.0.2.7")
+	d.clear("web-1", "192.0.2.8")
+	if got := d.of("web-1", now); got != "192.0.2.7" {
+		t.Errorf("the second machine is %q; want 192.0.2.7", got)
+	}
+	if got := d.of("web-1", now.Add(2*doubtTime)); got != "" {
+		t.Errorf("long after, the second machine is %q", got)
+	}
+	d.clear("web-1", "192.0.2.7")
+	if got := d.of("web-1", now); got != "" {
+		t.Errorf("it was let in, and the second machine is %q", got)
+	}
+}
+
+// A token that was not used in time is void, and says so to the operator.
+func TestTokenExpires(t *testing.T) {
+	h := open(t, t.TempDir())
+	if _, err := h.EnrollFor(t.Context(), "web-1", false, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := []byte(`{"key":"` + key + `"}`)
+	if err := h.join("web-1", request, time.Now().Add(time.Minute+time.Second)); !errors.Is(err, portsnare.Conflict) {
+		t.Errorf("joining too late: %v; want kind %q", err, portsnare.Conflict)
+	}
+	one, _ := h.guests.get("web-1")
+	if err := errEnrolled("web-1", one, time.Now().Add(time.Hour)); !strings.Contains(err.Error(), "not used before") {
+		t.Errorf("enrolling again: %v", err)
+	}
+	for _, valid := range []time.Duration{0, -time.Hour, 10 * 365 * 24 * time.Hour} {
+		if _, err := h.EnrollFor(t.Context(), "web-2", false, valid); !errors.Is(err, portsnare.Invalid) {
+			t.Errorf("a token for %s: %v; want kind %q", valid, err, portsnare.Invalid)
 		}
 	}
 }

@@ -103,6 +103,16 @@ func (d *doubles) note(host, addr string) {
 	d.last[host] = double{addr, time.Now()}
 }
 
+// clear forgets who was refused and is let in now: the host itself, which came
+// back before its old connection had died.
+func (d *doubles) clear(host, addr string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last[host].addr == addr {
+		delete(d.last, host)
+	}
+}
+
 // of returns the address of the second machine, or "".
 func (d *doubles) of(host string, now time.Time) string {
 	d.mu.Lock()

@@ -140,12 +140,18 @@ func (f *front) leave(conn net.Conn) {
 	delete(f.conns, conn)
 }
 
-func (f *front) close() {
+// stop lets nobody in any more.
+func (f *front) stop() {
 	f.cancel()
 	f.listener.Close()
+}
+
+// close returns when all connections have ended. The server has ended before, and
+// what it said last is still handed on.
+func (f *front) close() {
 	f.mu.Lock()
 	for conn := range f.conns {
-		conn.Close()
+		conn.SetReadDeadline(time.Now()) //nolint:errcheck // it has ended by itself
 	}
 	f.mu.Unlock()
 	f.ended.Wait()
@@ -245,6 +251,9 @@ func (f *front) admit(s *session) error {
 		old.conn.NetConn().Close()
 	}
 	f.live[s.key] = s
+	if told := f.server.opts.OnAdmit; told != nil {
+		told(s.user.Host, s.addr)
+	}
 	return nil
 }
 

@@ -84,6 +84,8 @@ type Options struct {
 	// OnDouble hears that somebody at addr was refused because the host's
 	// connection is alive. It must not block, and may be nil.
 	OnDouble func(host, addr string)
+	// OnAdmit hears that the host's connection comes from addr now. The same holds.
+	OnAdmit func(host, addr string)
 
 	Logger *slog.Logger
 }
@@ -277,7 +279,7 @@ func (s *Server) Close() error {
 	var err error
 	s.close.Do(func() {
 		if s.front != nil {
-			s.front.close()
+			s.front.stop()
 		}
 		if s.disk != nil {
 			s.disk.close()
@@ -285,6 +287,9 @@ func (s *Server) Close() error {
 		if s.nats != nil {
 			s.nats.Shutdown()
 			s.nats.WaitForShutdown()
+		}
+		if s.front != nil {
+			s.front.close()
 		}
 		if s.disk != nil {
 			err = writeManifest(s.opts.Dir)
