@@ -24,6 +24,7 @@ type Metrics struct {
 	hits        *prometheus.CounterVec
 	bans        *prometheus.CounterVec
 	full        *prometheus.GaugeVec
+	problems    prometheus.Gauge
 }
 
 // NewMetrics registers the metrics with reg.
@@ -56,8 +57,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		full: make.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "portsnare_full_tables", Help: "Tables of a host's kernel that are full, as of its last report: it serves, and counts no more in them."},
 			[]string{"host"}),
+		problems: make.NewGauge(prometheus.GaugeOpts{
+			Name: "portsnare_controller_problems", Help: "Problems of the controller itself, such as a full disk; `portsnare status` names them."}),
 	}
 }
+
+// Problems sets how many problems the controller itself has now.
+func (m *Metrics) Problems(n int) { m.problems.Set(float64(n)) }
 
 // Hit counts a reported hit.
 func (m *Metrics) Hit(h portsnare.Hit) { m.hits.WithLabelValues(h.Host, string(h.Class)).Inc() }

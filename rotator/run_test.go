@@ -89,7 +89,7 @@ func TestMetricNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(reg); err != nil || n != 12 {
+	if n, err := testutil.GatherAndCount(reg); err != nil || n != 13 {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }

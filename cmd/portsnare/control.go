@@ -54,6 +54,24 @@ type (
 	}
 )
 
+// problemsEvery is how often the controller's own problems are counted for the
+// metric, which has to show one as fast as a host that is missing.
+const problemsEvery = 5 * time.Second
+
+// countProblems keeps the metric of the controller's own problems until ctx ends.
+func (c *controller) countProblems(ctx context.Context) error {
+	tick := time.NewTicker(problemsEvery)
+	defer tick.Stop()
+	for {
+		c.metrics.Problems(len(c.hub.Problems()))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // serve answers the command line until the hub is closed.
 func (c *controller) serve() error {
 	return errors.Join(

@@ -65,6 +65,7 @@ func runController(ctx context.Context, cfg config.Config, log *slog.Logger) err
 	for _, retired := range c.retired {
 		add(retired.Run)
 	}
+	add(c.countProblems)
 	if cfg.Metrics != "" {
 		listener, err := net.Listen("tcp", cfg.Metrics)
 		if err != nil {

@@ -47,6 +47,13 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 		}
 	}
 	hosts.Flush() //nolint:errcheck // text keeps it
+	for _, p := range s.Problems {
+		text.Line("")
+		text.Line("controller: %s", p.Text)
+		if p.Hint != "" {
+			text.Line("hint: %s", p.Hint)
+		}
+	}
 	for _, g := range s.Groups {
 		for _, stray := range g.Strays {
 			text.Line("")
