@@ -12,8 +12,8 @@ import (
 
 // Versions that today's must get along with.
 var oldVersions = []struct{ name, commit string }{
-	{"the first version", "5df1bc91"},
-	{"the first with serials", "cf85ea54"},
+	{"the first version", "5df1bc93aa660cbfbf1553510d75e3bbcfaa8131"},
+	{"the first with serials", "cf85ea502f487578e362b0b210650cc9c7676f09"},
 }
 
 // TestUpgrade: a controller or an agent that is newer than its peer takes it
