@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -30,13 +29,12 @@ func newBans(a *app) *cobra.Command {
 // WriteText implements cli.Answer. Hosts whose list is not whole are named below
 // the table.
 func (b bansAnswer) WriteText(w io.Writer) error {
-	table := cli.NewTable(w, "SOURCE", "HOST", "SINCE", "UNTIL", "TRAPS TOUCHED")
+	text := cli.NewText(w)
+	table := cli.NewTable(text, "SOURCE", "HOST", "SINCE", "UNTIL", "TRAPS TOUCHED")
 	for _, ban := range b.Bans.Bans {
 		table.Row(ban.Source.String(), ban.Host, clock(ban.Since), clock(ban.Until), reasons(ban.Hits))
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
+	table.Flush() //nolint:errcheck // text keeps it
 	for _, h := range b.Hosts {
 		if h.Whole {
 			continue
@@ -45,11 +43,10 @@ func (b bansAnswer) WriteText(w io.Writer) error {
 		if !h.Heard.IsZero() {
 			heard = "last heard " + clock(h.Heard)
 		}
-		if _, err := fmt.Fprintf(w, "\n%s: the list is incomplete: %s (%s)\n", h.Host, h.Why, heard); err != nil {
-			return err
-		}
+		text.Line("")
+		text.Line("%s: the list is incomplete: %s (%s)", h.Host, h.Why, heard)
 	}
-	return nil
+	return text.Err()
 }
 
 // reasons returns such as "110/tcp (bait), 40007/tcp (secret)".

@@ -23,6 +23,7 @@ import (
 
 	"github.com/portsnare/portsnare/cmd/internal/cli"
 	"github.com/portsnare/portsnare/rotator/hub"
+	"github.com/portsnare/portsnare/rotator/hub/embedded"
 )
 
 // patience is how long a command may take to end after a signal: a second, and one
@@ -204,17 +205,15 @@ func (s *stage) listen() string {
 func (s *stage) state(silent string) string {
 	files, err := identity()
 	s.must(err)
-	dir, found := s.TempDir(), 0
+	const where = "hub.url"
+	if files[where] == nil {
+		s.Fatalf("no file says where the controller is")
+	}
+	dir := s.TempDir()
 	for name, text := range files {
-		if bytes.HasPrefix(text, []byte("tls://")) {
-			text = []byte("tls://" + silent + "\n")
-			found++
-		}
 		s.must(os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
-	if found != 1 {
-		s.Fatalf("%d files say where the controller is", found)
-	}
+	s.must(embedded.WriteSealed(filepath.Join(dir, where), []byte("tls://"+silent+"\n")))
 	return dir
 }
 
