@@ -23,7 +23,7 @@ const flipsVariable = "PORTSNARE_FLIPS"
 // TestDamage changes one byte of one file of the state directory and opens the
 // hub. Either it refuses, with a hint, or it warns and has lost nothing.
 func TestDamage(t *testing.T) {
-	flips := 1
+	flips := 3
 	if text := os.Getenv(flipsVariable); text != "" {
 		var err error
 		if flips, err = strconv.Atoi(text); err != nil {

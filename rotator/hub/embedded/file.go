@@ -24,6 +24,7 @@ const (
 	lockFile      = "lock"          // held while a controller runs
 	manifestFile  = "jetstream.sum" // checksums of the store, written at a regular end
 	storeDir      = "jetstream"
+	damagedDir    = "damaged" // streams that were set aside
 
 	// Of the first version, and kept as long as hosts of that time are enrolled.
 	oldAuthorityFile = "ca.crt"

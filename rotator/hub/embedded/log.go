@@ -21,6 +21,7 @@ const (
 	msgDiskFull = "cannot write to the state directory"
 	msgDiskFine = "the state directory is writable again, the store was reopened"
 	msgChanged  = "files of the store were changed since the controller stopped; what is damaged is rebuilt from copies"
+	msgSetAside = "a changed part of the store was set aside and is made anew"
 	msgOldHosts = "hosts joined with a token of the first version are let in without a certificate; while there are any, the port shows a certificate to everybody"
 
 	keyText  = "text"

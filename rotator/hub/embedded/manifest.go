@@ -56,9 +56,48 @@ func checkManifest(dir string, log *slog.Logger) error {
 		}
 		if changed := differing(want, got); len(changed) > 0 {
 			log.Warn(msgChanged, keyFiles, portsnare.Plain(strings.Join(changed, ", ")))
+			if err := setAside(dir, changed, log); err != nil {
+				return err
+			}
 		}
 	}
 	return os.Remove(path)
+}
+
+// copies are the files from which the hub rebuilds a stream, by the stream's name.
+var copies = map[string]string{"KV_PORTSNARE_HOSTS": "hosts.json", "KV_PORTSNARE_STATE": "state.json"}
+
+// setAside takes the streams of changed files away before the server reads them:
+// a single changed byte in a block can make it allocate all memory (nats-server
+// 2.15). What can be rebuilt from a copy is, and orders, reports and history the
+// controller can do without. A stream whose only copy is damaged too stays.
+func setAside(dir string, changed []string, log *slog.Logger) error {
+	done := make(map[string]bool)
+	for _, name := range changed {
+		before, rest, ok := strings.Cut(filepath.ToSlash(name), "/streams/")
+		stream, _, _ := strings.Cut(rest, "/")
+		if !ok || stream == "" || done[stream] {
+			continue
+		}
+		done[stream] = true
+		if file, needed := copies[stream]; needed {
+			if _, err := ReadSealed(filepath.Join(dir, file)); err != nil {
+				continue
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(dir, damagedDir, stream)); err != nil { // of an earlier time
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(dir, damagedDir), 0o700); err != nil {
+			return err
+		}
+		to := filepath.Join(damagedDir, stream)
+		if err := os.Rename(filepath.Join(dir, before, "streams", stream), filepath.Join(dir, to)); err != nil {
+			return err
+		}
+		log.Warn(msgSetAside, keyText, portsnare.Plain(stream), keyFile, to)
+	}
+	return nil
 }
 
 func differing(want, got map[string]string) []string {
