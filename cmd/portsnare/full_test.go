@@ -72,6 +72,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 			}
 			t.Run(path+flags, func(t *testing.T) {
 				for name, open := range map[string]func() *os.File{"full disk": s.full, "nobody reads": s.closedPipe} {
+					s.must(os.RemoveAll(filepath.Join(s.dir, "init"))) // which writes to a new file only
 					cmd := s.program(words + flags)
 					if slices.Contains(isolated, path) {
 						isolate(cmd)
