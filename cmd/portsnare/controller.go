@@ -24,6 +24,7 @@ type controller struct {
 	fleet    *fleet.Fleet
 	metrics  *rotator.Metrics
 	log      *slog.Logger
+	banLog   *banLog
 	cfg      config.Config
 	rotators map[string]*rotator.Rotator // by group
 	retired  []*rotator.Rotator          // of groups that are no longer configured
@@ -35,7 +36,7 @@ type controller struct {
 // before the hub starts, so that a wrong credential or name is told before
 // anything is armed. The caller must close the hub.
 func newController(ctx context.Context, cfg config.Config, log *slog.Logger, reg prometheus.Registerer) (*controller, error) {
-	c := &controller{cfg: cfg, log: log, rotators: map[string]*rotator.Rotator{}, hosts: map[string]bool{}}
+	c := &controller{cfg: cfg, log: log, banLog: newBanLog(log), rotators: map[string]*rotator.Rotator{}, hosts: map[string]bool{}}
 	groups, err := rotatorGroups(cfg)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func newController(ctx context.Context, cfg config.Config, log *slog.Logger, reg
 		OnHit: c.metrics.Hit,
 		OnBan: func(b portsnare.Ban) {
 			c.metrics.Ban(b)
-			log.Info("banned", "host", b.Host, "source", b.Source, "until", b.Until)
+			c.banLog.ban(b)
 		},
 	})
 	if err != nil {

@@ -66,6 +66,7 @@ func runController(ctx context.Context, cfg config.Config, log *slog.Logger) err
 		add(retired.Run)
 	}
 	add(c.countProblems)
+	add(c.banLog.run)
 	if cfg.Metrics != "" {
 		listener, err := net.Listen("tcp", cfg.Metrics)
 		if err != nil {

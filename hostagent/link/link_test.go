@@ -72,18 +72,8 @@ func run(t *testing.T, token portsnare.Token) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{orders: make(chan portsnare.Order, 100), log: newLogBook()}
-	if r.Link, err = link.New(link.Options{Token: token, Logger: slog.New(slog.NewTextHandler(r.log, nil))}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.Run(ctx, func(o portsnare.Order) { r.orders <- o })
-	}()
-	r.stop = func() { cancel(); <-ended }
-	t.Cleanup(r.stop)
+	r := newLink(t, token)
+	r.start(t)
 	return r
 }
 

@@ -19,8 +19,6 @@ const (
 	// behindTime is how long a report may name an update that has not come: it
 	// may overtake it.
 	behindTime = 3 * time.Second
-	// sweepEvery is how often bans that are over are forgotten.
-	sweepEvery = 30 * time.Second
 	// slack is how long after its end a ban is listed still, since clocks that
 	// differ by seconds are taken for equal.
 	slack = 2 * time.Second
@@ -51,7 +49,10 @@ func newRegistry() *registry { return &registry{hosts: make(map[string]*hostBans
 
 // hostBans are those of one host.
 type hostBans struct {
-	bans map[netip.Prefix]portsnare.Ban // times by the host's clock
+	// bans are those that the host has not called ended; times by its clock. Its
+	// clock may jump, after which it tells them with other times: what seems to be
+	// over is not listed, and not forgotten either.
+	bans map[netip.Prefix]portsnare.Ban
 	// before are those told before a list that is told anew, so that none of
 	// them counts as new. nil once the list is whole.
 	before map[netip.Prefix]portsnare.Ban
@@ -62,15 +63,16 @@ type hostBans struct {
 	listed bool   // a list was begun and no update was missed since
 	full   bool   // there are more than are kept
 
-	// mark is the latest beginning of a ban told to OnBan, by the host's clock, and
-	// floor what it was when the present list began.
+	// mark is the latest beginning of a ban told to OnBan, by the host's clock. An
+	// earlier hub told all that began up to floor, as far as is known: it is what
+	// mark was when the first list began, and zero once that list was whole.
 	mark, floor time.Time
+	once        bool // this hub has had a whole list
 
 	skew   time.Duration // how far the controller's clock is ahead of the host's
 	heard  time.Time
 	asked  time.Time // when the list was asked for
 	behind time.Time // since when reports name an update that has not come; zero: they do not
-	swept  time.Time
 }
 
 // of returns what is known of host. The caller holds the lock.
@@ -94,7 +96,6 @@ func (r *registry) take(u portsnare.BanUpdate, now time.Time) (begun []portsnare
 	defer r.mu.Unlock()
 	b := r.of(u.Host)
 	b.heard = now
-	b.sweep(now)
 	switch {
 	case u.Reset:
 		b.reset(u)
@@ -112,8 +113,8 @@ func (r *registry) take(u portsnare.BanUpdate, now time.Time) (begun []portsnare
 			begun = append(begun, ban)
 		}
 	}
-	if b.left == 0 {
-		b.before = nil
+	if b.left == 0 && b.before != nil {
+		b.before, b.floor, b.once = nil, time.Time{}, true
 	}
 	return begun, false
 }
@@ -122,17 +123,22 @@ func (r *registry) take(u portsnare.BanUpdate, now time.Time) (begun []portsnare
 func (b *hostBans) reset(u portsnare.BanUpdate) {
 	if b.before == nil {
 		b.before = make(map[netip.Prefix]portsnare.Ban)
-		b.floor = b.mark
+		if !b.once {
+			b.floor = b.mark
+		}
 	}
 	for source, ban := range b.bans { // a list may break off and begin anew
-		b.before[source] = ban
+		if len(b.before) < portsnare.MaxBansPerHost { // or for ever
+			b.before[source] = ban
+		}
 	}
 	b.bans = make(map[netip.Prefix]portsnare.Ban)
 	b.run, b.number, b.left, b.listed, b.full, b.behind = u.Run, u.Number, u.Left, true, false, time.Time{}
 }
 
-// add takes a ban and reports whether it is to be told. Of a list, only what has
-// begun after all that was told is new; a ban that changed is not.
+// add takes a ban and reports whether it is to be told. Of a list, what was not
+// known before is new, and of the first list only what has begun after all that an
+// earlier hub told. A ban that changed is not new.
 func (b *hostBans) add(ban portsnare.Ban, reset bool) bool {
 	known, ok := b.bans[ban.Source]
 	if !ok && len(b.bans) >= portsnare.MaxBansPerHost {
@@ -154,19 +160,6 @@ func (b *hostBans) add(ban portsnare.Ban, reset bool) bool {
 		b.mark = ban.Since
 	}
 	return true
-}
-
-// sweep forgets what is over.
-func (b *hostBans) sweep(now time.Time) {
-	if now.Sub(b.swept) < sweepEvery {
-		return
-	}
-	b.swept = now
-	for source, ban := range b.bans {
-		if b.over(ban, now) {
-			delete(b.bans, source)
-		}
-	}
 }
 
 // over reports whether a ban has ended.

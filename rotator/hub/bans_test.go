@@ -249,6 +249,78 @@ func TestBansOfAHostWithAnotherClock(t *testing.T) {
 	}
 }
 
+// A clock that jumps makes all bans look over, until they are told with other
+// times. None of them is news.
+func TestBansOfAHostWhoseClockJumps(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"behind": -300 * 24 * time.Hour, "ahead": 300 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			r, now := newRegistry(), time.Now()
+			update := func(number uint64, at time.Time, numbers ...int) (begun int) {
+				u := portsnare.BanUpdate{Host: "web-1", Run: "a", Number: number, Reset: number == 1}
+				for _, n := range numbers {
+					u.Bans = append(u.Bans, banOf("web-1", n, at))
+				}
+				bans, ask := r.take(u, now)
+				if ask {
+					t.Errorf("update %d: asked for the whole list", number)
+				}
+				return len(bans)
+			}
+			begin := now
+			told := update(1, begin, 1, 2)
+			now = now.Add(time.Minute)
+			r.compare(portsnare.Report{Host: "web-1", Run: "a", BanNumber: 1}, -jump, now)
+			told += update(2, begin.Add(jump), 1)
+			told += update(3, begin.Add(jump), 2)
+			if bans, about := r.list("web-1", now); told != 2 || len(bans) != 2 || about.Why != "" {
+				t.Errorf("told %d times, %d are listed, lacking %q; want each told once and listed", told, len(bans), about.Why)
+			}
+		})
+	}
+}
+
+// A ban that an update took with it when it got lost is news in the list that is
+// told then, although it began before others that were told.
+func TestBansThatGotLost(t *testing.T) {
+	var told []int
+	h, a := newTeller(t, &told)
+	now := time.Now()
+	early := banOf("web-1", 2, now.Add(-time.Minute))
+	a.tell(portsnare.BanUpdate{Reset: true, Bans: []portsnare.Ban{banOf("web-1", 1, now)}})
+	a.next++
+	for range 2 {
+		a.tell(portsnare.BanUpdate{Reset: true, Left: 1, Bans: []portsnare.Ban{banOf("web-1", 1, now)}}) // breaks off once
+	}
+	a.tell(portsnare.BanUpdate{Bans: []portsnare.Ban{early}})
+	a.tell(portsnare.BanUpdate{Reset: true, Bans: []portsnare.Ban{banOf("web-1", 1, now), early}})
+	a.report(a.next, now)
+	wantBans(t, h, "web-1", true, 1, 2)
+	if want := []int{1, 2}; !slices.Equal(told, want) {
+		t.Errorf("told %v; want %v", told, want)
+	}
+}
+
+// A host that begins its list again and again, with other bans each time, costs no
+// more than two lists.
+func TestListsWithoutEndAreBounded(t *testing.T) {
+	r := newRegistry()
+	now, number := time.Now(), uint64(0)
+	for n := range 2 * portsnare.MaxBansPerHost / portsnare.MaxBansPerMessage {
+		u := portsnare.BanUpdate{Host: "web-1", Run: "a", Reset: true, Left: 1}
+		for i := range portsnare.MaxBansPerMessage {
+			at := n*portsnare.MaxBansPerMessage + i
+			source := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), 32)
+			u.Bans = append(u.Bans, portsnare.Ban{Source: source, Since: now, Until: now.Add(time.Hour), Count: 1})
+		}
+		number++
+		u.Number = number
+		r.take(u, now)
+	}
+	if b := r.hosts["web-1"]; len(b.before) > portsnare.MaxBansPerHost || len(b.bans) > portsnare.MaxBansPerHost {
+		t.Errorf("%d bans from before and %d others are kept; want %d at most of each", len(b.before), len(b.bans), portsnare.MaxBansPerHost)
+	}
+}
+
 // A host that tells of more than any host can hold costs what one costs.
 func TestBansAreBounded(t *testing.T) {
 	r := newRegistry()
