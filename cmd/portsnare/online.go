@@ -16,11 +16,11 @@ import (
 	"github.com/portsnare/portsnare/rotator/placement"
 )
 
-// What a provider may be able to tell beside what a rotation needs. All of it
-// changes nothing.
+// What some providers can find out beyond what a rotation needs. None of it changes
+// anything.
 type (
 	authenticator interface {
-		// Authenticate asks whether the cloud knows the credential.
+		// Authenticate asks whether the cloud accepts the credential.
 		Authenticate(ctx context.Context) error
 	}
 	permitter interface {
@@ -28,8 +28,9 @@ type (
 		Permissions(ctx context.Context) error
 	}
 	surveyor interface {
-		// Around reports whether the firewall is attached to something, and
-		// returns the rules of other firewalls there. Denied: it may not be seen.
+		// Around reports whether the firewall is attached to something, and returns
+		// the rules of other firewalls there. The error is of kind Denied if the
+		// credential does not allow it.
 		Around(ctx context.Context) (attached bool, beside []portsnare.Rule, err error)
 	}
 )
@@ -38,10 +39,10 @@ type (
 const (
 	resultOK      = "ok"
 	resultProblem = "problem"
-	resultUnknown = "unknown" // the cloud or the credential does not let it be known
+	resultUnknown = "unknown" // the cloud or the credential does not allow an answer
 )
 
-// finding is what came of one check.
+// finding is the outcome of one check.
 type finding struct {
 	Check  string `json:"check"`
 	Result string `json:"result"`
@@ -49,8 +50,8 @@ type finding struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// checkup is all that was found out about a group. A check that cannot be made
-// because of an earlier one is not in it.
+// checkup holds the findings about one group. A check that could not be made because
+// an earlier one failed is not in it.
 type checkup struct {
 	Group    string    `json:"group"`
 	Kind     string    `json:"kind"`
@@ -69,7 +70,7 @@ func (c *checkup) ok(check, format string, args ...any) {
 func (c *checkup) problem(check string, err error) {
 	hint := portsnare.HintOf(err)
 	if hint == "" && portsnare.Retryable(err) {
-		hint = "this may pass: look at the network of this machine, and try again"
+		hint = "this may be temporary: check the network of this machine, then try again"
 	}
 	c.add(check, resultProblem, err.Error(), hint)
 }
@@ -97,13 +98,13 @@ func (c *checkup) WriteText(w io.Writer) error {
 	return text.Err()
 }
 
-// examination is one checkup under way.
+// examination is a checkup in progress.
 type examination struct {
 	checkup
 	group    rotator.Group
 	firewall rotator.Firewall
-	rules    []portsnare.Rule // that stand in the firewall
-	foreign  []portsnare.Rule // those of them that are not ours
+	rules    []portsnare.Rule // all rules of the firewall
+	foreign  []portsnare.Rule // those that are not ours
 }
 
 // examine asks the cloud about the firewall of a group, and changes nothing.
@@ -164,7 +165,7 @@ func (e *examination) read(ctx context.Context) bool {
 	var ours []portsnare.Rule
 	ours, e.foreign = portsnare.Ours(e.rules, e.group.Mark(), e.group.FirstMark())
 	if !e.group.CloudFirewall {
-		e.ok("firewall", "there is none: every port reaches the hosts, and only they filter")
+		e.ok("firewall", "none: every port reaches the hosts, which do all the filtering")
 		return true
 	}
 	e.strays()
@@ -176,11 +177,11 @@ func (e *examination) read(ctx context.Context) bool {
 func (e *examination) strays() {
 	for _, s := range rotator.Strays(e.rules, e.group.Mark(), e.group.FirstMark()) {
 		e.add("strays", resultProblem, fmt.Sprintf("%s with the mark %q", count(s.Openings, "opening"), s.Mark),
-			"another installation has opened them, or a group that is no longer configured; give each installation a firewall of its own, or close them by hand")
+			"another installation opened them, or a group that this controller no longer knows; give each installation a firewall of its own, or close them by hand")
 	}
 }
 
-// room says what the firewall holds and can hold.
+// room reports how many rules the firewall has, and how many it can have.
 func (e *examination) room(ctx context.Context) {
 	if !e.group.CloudFirewall {
 		return
@@ -190,17 +191,17 @@ func (e *examination) room(ctx context.Context) {
 		e.problem("limit", err)
 		return
 	}
-	most := count(limits.Rules, "rule")
+	limit := count(limits.Rules, "rule")
 	if limits.PerFamily {
-		most += " for each IP family"
+		limit += " for each IP family"
 	}
 	used := limits.Used(e.foreign)
 	e.ok("limit", "%s, %d used by others, %d left: room for %s of traps",
-		most, used, max(0, limits.Rules-used), count(limits.Budget(e.foreign, e.group.Sources...), "range"))
+		limit, used, max(0, limits.Rules-used), count(limits.Budget(e.foreign, e.group.Sources...), "range"))
 }
 
-// around finds out what the firewall is attached to, and who else admits the
-// protected ports.
+// around reports whether the firewall is attached to anything, and whether other
+// rules admit the protected ports.
 func (e *examination) around(ctx context.Context) {
 	s, can := e.firewall.(surveyor)
 	if !can {
@@ -209,11 +210,11 @@ func (e *examination) around(ctx context.Context) {
 	attached, beside, err := s.Around(ctx)
 	switch {
 	case errors.Is(err, portsnare.Denied):
-		e.add("attached", resultUnknown, "the credential may not see it", portsnare.HintOf(err))
+		e.add("attached", resultUnknown, "the credential is not allowed to look", portsnare.HintOf(err))
 	case err != nil:
 		e.problem("attached", err)
 	case !attached:
-		e.add("attached", resultProblem, "the firewall is attached to nothing, so it opens no port anywhere",
+		e.add("attached", resultProblem, "the firewall is not attached to anything, so its rules have no effect",
 			"attach it to the hosts of the group; Portsnare never attaches anything")
 	default:
 		e.ok("attached", "to at least one host")
@@ -221,9 +222,9 @@ func (e *examination) around(ctx context.Context) {
 	e.protected(beside, err == nil && attached)
 }
 
-// protected demands that somebody else admits every protected port: what only
-// we admit, for this group or another, would be ours to close. all says that
-// beside is all that there is.
+// protected checks that a rule of somebody else admits every protected port. A port
+// that only rules of ours admit, for this group or another, would be ours to close.
+// all means that beside holds the rules of every other firewall.
 func (e *examination) protected(beside []portsnare.Rule, all bool) {
 	others := slices.DeleteFunc(slices.Concat(beside, e.foreign), func(r portsnare.Rule) bool { return r.Mark != "" })
 	admitted := portsnare.OpenPorts(others)
@@ -232,14 +233,14 @@ func (e *examination) protected(beside []portsnare.Rule, all bool) {
 	case closed.Empty():
 		e.ok("protected", "%s admitted by rules of others", e.group.Protected)
 	case !all:
-		e.add("protected", resultUnknown, fmt.Sprintf("no rule of others in this firewall admits %s, and others cannot be seen", closed), "")
+		e.add("protected", resultUnknown, fmt.Sprintf("no rule of others in this firewall admits %s, and other firewalls cannot be read", closed), "")
 	default:
 		e.add("protected", resultProblem, fmt.Sprintf("no rule of others admits %s", closed),
-			"admit it by a rule of your own, or take it out of `protect` and `public`: Portsnare opens traps, never services")
+			"add a rule of your own that admits it, or remove it from `protect` and `public`: Portsnare opens traps, never services")
 	}
 }
 
-// order says how rotations go once there are traps.
+// order reports in which order rotations open and close, once there are traps.
 func (e *examination) order(ctx context.Context) {
 	first, err := rotator.NewPreview(ctx, e.group, e.firewall, placement.SecureRand())
 	if err != nil {
@@ -257,16 +258,16 @@ func (e *examination) order(ctx context.Context) {
 		e.problem("order", err)
 		return
 	}
-	e.ok("order", "%s: %s; a rotation drawn for this takes %s", next.Way, ways[next.Way], count(next.Writes, "write"))
+	e.ok("order", "%s: %s; a rotation takes %s", next.Way, ways[next.Way], count(next.Writes, "write"))
 }
 
 var ways = map[portsnare.Way]string{
 	portsnare.OpenFirst:  "there is room for old and new traps at once",
-	portsnare.InPlace:    "old traps become new ones",
-	portsnare.CloseFirst: "there is no room for old and new traps at once, so the old ones go first",
+	portsnare.InPlace:    "old rules are turned into new ones",
+	portsnare.CloseFirst: "there is no room for old and new traps at once, so the old ones are closed first",
 }
 
-// settled is a firewall as it is after a rotation.
+// settled is a firewall as it will be after a rotation.
 type settled struct {
 	rotator.Firewall
 	rules []portsnare.Rule
@@ -274,7 +275,7 @@ type settled struct {
 
 func (s settled) Rules(context.Context) ([]portsnare.Rule, error) { return s.rules, nil }
 
-// Writes is the provider's own knowledge.
+// Writes returns what the provider says, or one write an opening.
 func (s settled) Writes(plan portsnare.Plan) int {
 	if w, ok := s.Firewall.(interface{ Writes(portsnare.Plan) int }); ok {
 		return w.Writes(plan)

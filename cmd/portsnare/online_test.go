@@ -51,9 +51,9 @@ func TestAround(t *testing.T) {
 		{"nowhere", surroundings{attached: true}, nil, "ok", "problem", "no rule of others admits 22/tcp"},
 		{"by a rule that refuses", surroundings{attached: true}, []portsnare.Rule{deny}, "ok", "problem", "no rule of others admits 22/tcp"},
 		{"by a trap of another group", surroundings{attached: true, beside: []portsnare.Rule{trap}}, []portsnare.Rule{trap}, "ok", "problem", "no rule of others admits 22/tcp"},
-		{"attached to nothing", surroundings{}, nil, "problem", "unknown", "no rule of others in this firewall admits 22/tcp, and others cannot be seen"},
+		{"attached to nothing", surroundings{}, nil, "problem", "unknown", "no rule of others in this firewall admits 22/tcp, and other firewalls cannot be read"},
 		{"attached to nothing, yet here", surroundings{}, []portsnare.Rule{ssh}, "problem", "ok", "22/tcp admitted by rules of others"},
-		{"unseen", surroundings{err: denied}, nil, "unknown", "unknown", "no rule of others in this firewall admits 22/tcp, and others cannot be seen"},
+		{"unseen", surroundings{err: denied}, nil, "unknown", "unknown", "no rule of others in this firewall admits 22/tcp, and other firewalls cannot be read"},
 		{"unreachable", surroundings{err: errors.New("no route")}, []portsnare.Rule{ssh}, "problem", "ok", "22/tcp admitted by rules of others"},
 	} {
 		e := &examination{firewall: tt.around, foreign: tt.foreign}

@@ -66,7 +66,7 @@ var groupKeys = section[Group]{keys: []key[Group]{
 		portRange, func(_ node, g *Group, v portsnare.PortRange) { g.Avoid = with(g.Avoid, v) }),
 	many(Key{Name: "hosts", Required: true, Doc: "The hosts behind the firewall. Each is in one group only."},
 		host, addHost),
-	one(Key{Name: "rotate", Default: "10m-20m", Doc: "When the traps move. With two durations, at a random moment between them."},
+	one(Key{Name: "rotate", Default: "10m-20m", Doc: "When the traps move. With two durations, at a random moment between them. A rotation missed while no controller ran is made up once. A restart does not begin the interval again. A cron line that names hours runs once on days on which the clocks change."},
 		rotation, func(g *Group, v Rotation) { g.Rotate = v }),
 	insideOr("auto", Key{Name: "traps", Doc: "How many traps of which class. auto chooses what suits the firewall's limit, the protected ports and the policy. It also applies if neighbours, radius, bait and secret are all absent."},
 		trapKeys, func(g *Group) *Traps { return &g.Traps }),

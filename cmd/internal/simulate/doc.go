@@ -6,9 +6,11 @@
 // A [Scan] says in which order, at which pace and from how many sources; a
 // [Placement] where the traps lie; [Rules] what the kernel does about a hit, as
 // package hostagent/ipset has it: K-1 slots, each for the window, a ban by the
-// next trap that can fire, and strikes that outlast the ban. The alarm and the
-// delay are in the rules and not in the kernel program yet: rows that use them
-// are marked as modelled only.
+// next trap that can fire, and strikes that outlast the ban. The delay is that of the
+// kernel program, which is stricter: there a bait between the first SYN and its
+// repetition counts as well. The alarm is raised by the simulation only: the kernel
+// program obeys one, but nothing raises it yet, so rows that use it are marked as
+// modelled only.
 //
 // Nothing rotates while a scan runs. In random order that changes nothing: each
 // probe meets a trap with the same probability whether they moved meanwhile or

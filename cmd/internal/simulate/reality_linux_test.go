@@ -187,7 +187,7 @@ func smallWorld(hidden, last int) placement.Terrain {
 }
 
 // TestRealKernel scans 300 ports of a server that the kernel program defends, in
-// random order, 240 times, each time from a new source and against a new set.
+// random order, 200 times, each time from a new source and against a new set.
 // What it finds must be what the simulation of the same scan predicts.
 func TestRealKernel(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ type Report struct {
 // Row is one scan against every placement.
 type Row struct {
 	Scan    string   `json:"scan"`
-	Modeled bool     `json:"modelled_only,omitempty"` // its rules are not in the kernel program yet
+	Modeled bool     `json:"modelled_only,omitempty"` // it needs the alarm, which nothing raises yet
 	Closed  *float64 `json:"closed_form,omitempty"`   // the chance against Portsnare's traps
 	Cells   []Cell   `json:"cells"`
 }
@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report.Rows = make([]Row, len(scans))
 	for i, scan := range scans {
 		row := &report.Rows[i]
-		*row = Row{Scan: scan.Name, Modeled: scan.Rules.Alarm > 0 || scan.Rules.Delay, Cells: make([]Cell, len(places))}
+		*row = Row{Scan: scan.Name, Modeled: scan.Rules.Alarm > 0, Cells: make([]Cell, len(places))}
 		if scan.Closed != nil {
 			if p := scan.Closed(report.Outlook, o.Rules); !math.IsNaN(p) {
 				row.Closed = &p
@@ -119,7 +119,7 @@ func (r Report) WriteText(w io.Writer) error {
 		text.Line("warning: %s", warning)
 	}
 	text.Line("")
-	text.Line("Chance to reach a hidden port, with the interval of 95 %%; * modelled only: the kernel program does not do this yet")
+	text.Line("Chance to reach a hidden port, with the interval of 95 %%; * modelled only: the kernel program knows the alarm, but nothing raises it yet")
 	columns := []string{"SCAN", "CLOSED FORM"}
 	for _, c := range r.Rows[0].Cells {
 		columns = append(columns, strings.ToUpper(c.Placement))
