@@ -9,8 +9,9 @@ import (
 	"slices"
 )
 
-// Order is everything that one agent must program. It is the whole wanted
-// state, so the latest order is the only one that matters.
+// Order is everything that the controller wants one agent to program, so the latest
+// order is the only one that matters. Bans and friends are not in it: hosts make
+// them themselves, and report bans as a [BanUpdate].
 type Order struct {
 	// Serial names this order, TrapsSerial its trap part alone: Generation and
 	// Traps. Both are the controller's, and opaque to everybody else; the report

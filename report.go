@@ -2,13 +2,14 @@ package portsnare
 
 import "time"
 
-// Report is what an agent says of itself: after each order, and now and then.
+// Report is what an agent says of itself: after each order, after some changes, and
+// at least every five seconds.
 type Report struct {
 	Host       string     `json:"host"`
 	At         time.Time  `json:"at"`
 	Version    string     `json:"version"`
 	Backend    string     `json:"backend"`               // "ipset" or "nftables"
-	Armed      string     `json:"armed"`                 // serial of the order in the kernel; "" for none
+	Armed      string     `json:"armed"`                 // serial of the order that is in the kernel and on disk; "" for none
 	ArmedTraps string     `json:"armed_traps,omitempty"` // serial of its trap part
 	Generation Generation `json:"generation"`            // of that order
 	Problem    string     `json:"problem,omitempty"`

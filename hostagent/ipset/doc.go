@@ -55,7 +55,7 @@
 // not offer selective acknowledgement, as all common kernels do: without it the time
 // is 2 s, begun anew by every repetition, which a kernel's growing pauses exceed in
 // the end. A source without a strike that forges the very SYN of a client and waits
-// is told from one by nothing. What is alike, in address, port and our port, is
+// cannot be distinguished from it. What is alike, in address, port and our port, is
 // known to hashlimits; no set has three such dimensions. A hashlimit without room
 // drops, hence the bound before them.
 //

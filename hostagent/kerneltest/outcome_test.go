@@ -15,13 +15,13 @@ const document = "../../docs/kernel-conformance.md"
 
 const preamble = `# Kernel conformance
 
-What every kernel backend has to do, and does, case by case. The table is
-written by the suite that proves it, ` + "`go test ./hostagent/kerneltest -update`" + `,
+What every kernel backend must do, and does, case by case. The tables are written by
+the suite that tests it, ` + "`go test ./hostagent/kerneltest -update`" + `,
 and every run compares it. The server hides 5022/tcp among traps, everything
-else is closed to the scanners as by a cloud firewall; three strikes make a ban.
+else is closed to the scanners, as a cloud firewall would; three strikes make a ban.
 
-*Found*: the hidden port can be told from a trap. *Banned at 3*: the third
-distinct trap shut the source out, on that very packet. *Silent*: not one packet
+*Found*: the scanner can distinguish the hidden port from a trap. *Banned at 3*: the
+third distinct trap banned the source, on that very packet. *Silent*: not one packet
 came back to the scanner.
 `
 

@@ -57,8 +57,9 @@
 // as they like (nmap -g, hping3, masscan), do not offer selective acknowledgement, as
 // all common kernels do: without it hasty is 2 s, begun anew by every repetition,
 // which a kernel's growing pauses exceed in the end. Grey is not prolonged by
-// repetitions. Any strike within W, bait and UDP included, keeps the source out;
-// nothing else tells a client from who forges the very SYN of one and waits.
+// repetitions. Any strike within W, bait and UDP included, keeps the source out.
+// Otherwise a source that forges the very SYN of a client and waits cannot be
+// distinguished from it.
 //
 // Everything else meets the chain late, in prerouting at mangle (-150), after
 // connection tracking, so that replies to our own and to forwarded connections

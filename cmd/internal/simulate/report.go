@@ -119,7 +119,7 @@ func (r Report) WriteText(w io.Writer) error {
 		text.Line("warning: %s", warning)
 	}
 	text.Line("")
-	text.Line("Chance to reach a hidden port, with the interval of 95 %%; * modelled only: the kernel program knows the alarm, but nothing raises it yet")
+	text.Line("Chance to reach a hidden port, with the 95 %% interval; * modelled only: the kernel program has the alarm, but nothing raises it yet")
 	columns := []string{"SCAN", "CLOSED FORM"}
 	for _, c := range r.Rows[0].Cells {
 		columns = append(columns, strings.ToUpper(c.Placement))
@@ -157,21 +157,21 @@ func (row Row) texts() []string {
 
 func (r Report) writeAdversaries(text *cli.Text) {
 	text.Line("")
-	text.Line("Packets that somebody must forge to have a victim banned, who is no friend")
-	table := cli.NewTable(text, "KNOWS", "AT LEAST, CLOSED FORM", "MEAN OF A BLIND RUN", "95 %")
+	text.Line("Packets that an attacker must forge to have a victim banned who is not a friend")
+	table := cli.NewTable(text, "ATTACKER KNOWS", "AT LEAST, CLOSED FORM", "MEAN OF A BLIND RUN", "95 %")
 	for _, f := range r.Forging {
 		table.Row(f.Knows, fmt.Sprintf("%.1f", f.Closed), fmt.Sprintf("%.1f", f.Mean), fmt.Sprintf("%.1f-%.1f", f.Low, f.High))
 	}
 	table.Flush() //nolint:errcheck // text keeps it
 	text.Line("")
-	text.Line("Chance that an adversary finds the port who sacrifices addresses, one after the other, at %g ports/s, and shuns the traps he learns", learnRate)
+	text.Line("Chance that an attacker finds the port by sacrificing one address after another, at %g ports/s, while avoiding the traps he learns", learnRate)
 	table = cli.NewTable(text, "TRAPS MOVE", "ADDRESSES", "NOTHING KEPT", "HALF KEPT")
 	for _, l := range r.Learning {
 		table.Row(l.Every, strconv.Itoa(l.Addresses), interval(l.Fresh), interval(l.Kept))
 	}
 	table.Flush() //nolint:errcheck // text keeps it
 	text.Line("")
-	text.Line("What can be known of the next set by one who knows our code and every set before")
+	text.Line("What an attacker who knows our code and every earlier set can know about the next one")
 	table = cli.NewTable(text, "KEEP", "BITS UNKNOWN, AT LEAST", "1 PORT IS A TRAP", fmt.Sprintf("%d PORTS BAN", r.Strikes), fmt.Sprintf("100 PORTS HOLD %d", r.Strikes))
 	for _, p := range r.Predictability {
 		table.Row(fmt.Sprint(p.Keep), fmt.Sprintf("%.0f", p.Bits.Total()), fmt.Sprintf("%.4f", p.One), fmt.Sprintf("%.4f", p.Ban), fmt.Sprintf("%.4f", p.Hundred))
