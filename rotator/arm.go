@@ -3,6 +3,8 @@ package rotator
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/portsnare/portsnare"
 )
@@ -18,7 +20,7 @@ func (r *Rotator) arm(ctx context.Context, s *state, traps portsnare.Traps) erro
 		return err
 	}
 	set := r.covering(s, now, traps)
-	if err := r.send(ctx, r.group.Hosts, set); err != nil {
+	if err := r.send(ctx, r.hosts(), set); err != nil {
 		return err
 	}
 	err = r.await(ctx, set)
@@ -51,7 +53,7 @@ func (r *Rotator) covering(s *state, now standing, traps portsnare.Traps) portsn
 func (r *Rotator) cover(ctx context.Context, s *state, now standing) error {
 	set := r.covering(s, now, s.traps())
 	var hosts []string
-	for _, host := range r.group.Hosts {
+	for _, host := range r.hosts() {
 		report, ok := r.fleet.Report(host)
 		if ok {
 			r.metrics.reported(report)
@@ -60,7 +62,7 @@ func (r *Rotator) cover(ctx context.Context, s *state, now standing) error {
 			hosts = append(hosts, host)
 		}
 	}
-	if len(hosts) == 0 || set.Generation == 0 && set.Ports().Empty() {
+	if len(hosts) == 0 {
 		r.told(set)
 		return nil
 	}
@@ -96,6 +98,18 @@ func (r *Rotator) introduced(ctx context.Context, s *state, now standing) error 
 	return nil
 }
 
+// hosts returns the hosts of the group and those that are leaving it.
+func (r *Rotator) hosts() []string { return slices.Concat(r.group.Hosts, r.leaving) }
+
+// present returns those of hosts that have reported a moment ago. One that is
+// leaving the group may be gone for good, and nobody waits for it then.
+func (r *Rotator) present(hosts []string) []string {
+	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
+		report, ok := r.fleet.Report(host)
+		return !ok || time.Since(report.At).Abs() > silence
+	})
+}
+
 func (r *Rotator) send(ctx context.Context, hosts []string, set portsnare.TrapSet) error {
 	r.told(set)
 	return r.fleet.Arm(ctx, hosts, set)
@@ -106,7 +120,7 @@ func (r *Rotator) await(ctx context.Context, set portsnare.TrapSet) error {
 	ctx, cancel := context.WithTimeout(ctx, r.group.ReportTimeout)
 	defer cancel()
 	var missing []error
-	for _, host := range r.group.Hosts {
+	for _, host := range slices.Concat(r.group.Hosts, r.present(r.leaving)) {
 		if err := r.fleet.Await(ctx, host, set); err != nil {
 			missing = append(missing, err)
 		}

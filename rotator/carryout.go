@@ -135,7 +135,7 @@ func (r *Rotator) finish(ctx context.Context, s *state, took time.Duration) erro
 		r.log.Info(msgRotated, keyGeneration, s.Current.Generation, keyTook, took)
 		r.metrics.rotated(r.group.Name, took)
 	}
-	return r.forget(ctx)
+	return r.forget(ctx, s)
 }
 
 // save saves the state, and shows it.

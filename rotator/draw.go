@@ -44,6 +44,19 @@ func (r *Rotator) drawTraps(s *state, now standing, limits portsnare.Limits) (po
 		return portsnare.Traps{}, nil
 	}
 	terrain := r.terrain(s, now, limits)
+	if !r.left.Empty() {
+		// Nothing that hosts have left behind is opened again, so that one rotation
+		// closes all of it, if there are enough other ports.
+		narrow := terrain
+		narrow.Avoid = terrain.Avoid.Union(r.left)
+		if traps, err := r.drawOn(narrow); err == nil {
+			return traps, nil
+		}
+	}
+	return r.drawOn(terrain)
+}
+
+func (r *Rotator) drawOn(terrain placement.Terrain) (portsnare.Traps, error) {
 	spec, err := r.group.Traps.On(terrain, r.group.Policy.Strikes)
 	if err != nil {
 		return portsnare.Traps{}, err
@@ -80,7 +93,7 @@ func (r *Rotator) avoid(s *state, now standing) portsnare.PortSet {
 		Union(s.retiredPorts()).
 		Union(portsnare.OpenPorts(now.foreign)).
 		Union(now.under(r.formerMarks()...))
-	for _, host := range r.group.Hosts {
+	for _, host := range r.hosts() {
 		if report, ok := r.fleet.Report(host); ok {
 			listening, _ := r.claims(report)
 			ports = ports.Union(listening)

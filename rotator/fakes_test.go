@@ -2,6 +2,7 @@ package rotator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,7 +78,9 @@ type machine struct {
 	excused portsnare.PortSet
 	// unwatched: it is away and its group goes on without it.
 	unwatched bool
-	says      func(*portsnare.Report) // instead of the truth
+	behind    map[string]portsnare.PortSet // firewalls, and which ports of them can reach it; nil for all
+	left      string                       // this firewall, so that only what was open then can reach it
+	says      func(*portsnare.Report)      // instead of the truth
 }
 
 // errDied is what a dying controller sees; nothing in it acts on it.
@@ -167,27 +170,37 @@ func (w *world) landNow() {
 // stands, and what is open under a mark of ours is armed on every host.
 func (w *world) check() {
 	w.t.Helper()
-	var open portsnare.PortSet
 	for id, c := range w.clouds {
 		ours, foreign := portsnare.Ours(c.rules, allMarks...)
 		if len(foreign) < 2 || foreign[0].ID != "protected-0" || foreign[1].ID != "protected-1" {
 			w.t.Fatalf("the protected rules of %s changed: %v", id, foreign)
 		}
-		open = open.Union(portsnare.OpenPorts(ours))
+		w.checkHosts(id, portsnare.OpenPorts(ours))
 	}
+}
+
+func (w *world) checkHosts(firewall string, open portsnare.PortSet) {
+	w.t.Helper()
 	for name, h := range w.hosts {
 		if name == "old-1" && h.sent.Host == "" || h.unwatched {
 			continue // nobody's host
 		}
+		open := open
+		if h.behind != nil {
+			open = open.Intersect(h.behind[firewall])
+		}
+		if h.left == firewall {
+			h.behind[firewall] = open // what is opened again does not reach it
+		}
 		watched := h.armed.Traps.Ports().Union(h.armed.Protected).Union(h.excused)
 		if gap := open.Minus(watched); !gap.Empty() {
-			w.t.Fatalf("%s is open and not armed on %s", gap, name)
+			w.t.Fatalf("%s is open in %s and not armed on %s", gap, firewall, name)
 		}
 	}
 }
 
 // allMarks are ours, whichever group has them.
-var allMarks = []portsnare.Mark{"tokyo/web", "tokyo/www", "web", "www"}
+var allMarks = []portsnare.Mark{"tokyo/web", "tokyo/www", "tokyo/db", "web", "www"}
 
 // Rules implements Firewall.
 func (c *cloud) Rules(context.Context) (rules []portsnare.Rule, err error) {
@@ -402,6 +415,40 @@ func smallGroup() Group {
 	return g
 }
 
+// places returns what is stored, which is no call of a controller.
+func (w *world) places() []Place {
+	var l list
+	if text := w.disk[placesKey]; text != nil && unsealed(text) {
+		if err := json.Unmarshal(text, &l); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return l.Places
+}
+
+// installation returns the controllers of all groups of a configuration, as the
+// command makes them, and of those that are no longer in it.
+func (w *world) installation(groups ...Group) (rotators []*Rotator) {
+	w.t.Helper()
+	places, hosts := w.places(), fleet.New(w)
+	make := func(group Group, former ...Place) {
+		r, err := New(w.configOn(hosts, group, former...))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		rotators = append(rotators, r)
+	}
+	for _, g := range groups {
+		make(g, FormerPlaces(places, groups, g)...)
+	}
+	for _, p := range RetiredPlaces(places, groups) {
+		g := testGroup()
+		g.Name, g.Hosts, g.Where, g.Retired, g.OnMissing = p.Group, p.Hosts, p.Where, true, Proceed
+		make(g)
+	}
+	return rotators
+}
+
 // controller returns a new controller in the world, as a restart does. It has
 // left the places given.
 func (w *world) controller(group Group, former ...Place) *Rotator {
@@ -414,13 +461,19 @@ func (w *world) controller(group Group, former ...Place) *Rotator {
 }
 
 func (w *world) config(group Group, former ...Place) Config {
-	hosts := fleet.New(w)
+	return w.configOn(fleet.New(w), group, former...)
+}
+
+// configOn is for a controller with several groups, which share a fleet.
+func (w *world) configOn(hosts *fleet.Fleet, group Group, former ...Place) Config {
+	leaving := Leaving(w.places(), group)
 	rest := fleet.Rest{Group: group.Name, Protected: group.Protected, Public: group.Public, Policy: group.Policy, CloudFirewall: group.CloudFirewall}
-	if err := hosts.Set(w.t.Context(), group.Hosts, rest); err != nil {
+	if err := hosts.Set(w.t.Context(), slices.Concat(group.Hosts, leaving), rest); err != nil {
 		w.t.Fatal(err)
 	}
 	c := Config{
-		Group: group, Firewall: w.firewall(group.Where.Firewall).as(group.Mark()), Fleet: hosts, Store: w,
+		Leaving: leaving,
+		Group:   group, Firewall: w.firewall(group.Where.Firewall).as(group.Mark()), Fleet: hosts.Part(group.Part(), slices.Concat(group.Hosts, leaving)...), Store: w,
 		Rand:   rand.New(rand.NewPCG(uint64(w.calls), 7)),
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: NewMetrics(prometheus.NewRegistry()),
 	}

@@ -85,7 +85,7 @@ func (r *Rotator) settle(ctx context.Context, want portsnare.Wanted) error {
 		}
 		ours := now.all()
 		sortRules(ours)
-		if !portsnare.Diff(now.rules, want).Empty() || !r.left(now) || reads > 0 && !slices.Equal(ours, before) {
+		if !portsnare.Diff(now.rules, want).Empty() || !r.closed(now) || reads > 0 && !slices.Equal(ours, before) {
 			return errUnsettled
 		}
 		before = ours
@@ -93,8 +93,8 @@ func (r *Rotator) settle(ctx context.Context, want portsnare.Wanted) error {
 	return nil
 }
 
-// left reports whether all that can be closed in other firewalls is.
-func (r *Rotator) left(now standing) bool {
+// closed reports whether all that can be closed in other firewalls is.
+func (r *Rotator) closed(now standing) bool {
 	for _, e := range now.elsewhere {
 		if !portsnare.Diff(e.rules, r.nothing(e.Former)).Empty() {
 			return false

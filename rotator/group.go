@@ -27,7 +27,8 @@ type callTimer interface {
 	CallTimeout() time.Duration
 }
 
-// Fleet arms hosts and hears them.
+// Fleet arms hosts and hears them. A host may be armed by several groups; it
+// watches the traps of all of them.
 type Fleet interface {
 	// Arm sends each of the hosts an order to watch the traps of set, all at once.
 	// The orders are stored, durably, when it returns.
@@ -39,6 +40,9 @@ type Fleet interface {
 	// it watches set, and that it has its whole order with set.
 	Watches(host string, set portsnare.TrapSet) bool
 	Carries(host string, set portsnare.TrapSet) bool
+	// Release takes the group's traps out of the orders of hosts that have left it.
+	// The orders are stored, durably, when it returns.
+	Release(ctx context.Context, hosts []string) error
 	// Report returns the newest report of the host. Its At is when the controller
 	// heard it, by the controller's clock.
 	Report(host string) (portsnare.Report, bool)
@@ -92,6 +96,14 @@ func (g Group) Mark() portsnare.Mark { return portsnare.NewMark(g.Owner, g.Name)
 
 // FirstMark returns the mark that the first version gave the group's rules.
 func (g Group) FirstMark() portsnare.Mark { return portsnare.Mark(g.Name) }
+
+// Part is the name of the group's part in the orders of hosts.
+func (g Group) Part() string {
+	if g.Retired { // the name may be in use again, for another firewall
+		return "retired." + g.Where.Kind + "." + g.Where.Firewall + "." + g.Name
+	}
+	return g.Name
+}
 
 // Place returns the place where the group opens its traps.
 func (g Group) Place() Place {

@@ -14,6 +14,7 @@ const (
 	msgRebuilt     = "the stored state of the group is damaged; it is rebuilt from the firewall and the reports of the hosts"
 	msgListRebuilt = "the stored list of firewalls is damaged; it is rebuilt from the configuration"
 	msgUnsaved     = "cannot save why an attempt failed"
+	msgReleased    = "hosts that have left the group are released"
 	msgDrift       = "the firewall was changed by others, repaired"
 
 	keyGroup      = "group"
@@ -26,4 +27,5 @@ const (
 	keyAgainIn    = "again_in"
 	keyRule       = "rule"
 	keyReason     = "reason"
+	keyHosts      = "hosts"
 )

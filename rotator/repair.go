@@ -23,8 +23,8 @@ func (r *Rotator) repair(ctx context.Context, s *state, now standing, limits por
 		r.log.Warn(msgRenew, keyReason, reason)
 		return r.renew(ctx, s, now, limits)
 	}
-	if portsnare.Diff(now.rules, r.wanted(s.Current.Ports().Ranges())).Empty() && r.left(now) {
-		return nil
+	if portsnare.Diff(now.rules, r.wanted(s.Current.Ports().Ranges())).Empty() && r.closed(now) {
+		return r.forget(ctx, s) // what an attempt that was cut short has left to be forgotten
 	}
 	s.Pending = &rotation{Move: portsnare.Move{To: s.Current}}
 	r.plan(s, now, limits)

@@ -17,6 +17,8 @@ import (
 type Rotator struct {
 	group    Group
 	former   []Former
+	leaving  []string          // hosts that are no longer in the group and keep its traps for now
+	left     portsnare.PortSet // what was open when they left and has not been closed since
 	firewall Firewall
 	fleet    Fleet
 	store    Store
@@ -32,10 +34,11 @@ type Rotator struct {
 	seen outcome
 }
 
-// Config is what a Rotator is made of. Every field but Former is needed.
+// Config is what a Rotator is made of. Every field but Former and Leaving is needed.
 type Config struct {
 	Group    Group
 	Former   []Former // where the group or its hosts may still have openings
+	Leaving  []string // hosts that may still be behind the firewall and are no longer in the group
 	Firewall Firewall
 	Fleet    Fleet
 	Store    Store
@@ -64,9 +67,9 @@ func New(c Config) (*Rotator, error) {
 		turn:     make(chan struct{}, 1),
 	}
 	if c.Group.Retired {
-		// The name may be in use again, for another firewall.
-		r.key = "retired." + c.Group.Where.Kind + "." + c.Group.Where.Firewall + "." + c.Group.Name
+		r.key = c.Group.Part()
 	}
+	r.setLeaving(c.Leaving)
 	r.metrics.begin(c.Group.Name)
 	return r, nil
 }
@@ -136,15 +139,15 @@ func (r *Rotator) attempt(ctx context.Context, do task) error {
 // begin reads everything, arms what is open whatever was planned, and then does
 // the task.
 func (r *Rotator) begin(ctx context.Context, s *state, do task) error {
-	if err := r.remember(ctx); err != nil {
-		return err
-	}
 	now, err := r.standing(ctx)
 	if err != nil {
 		return err
 	}
 	limits, err := r.limits(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.remember(ctx, s, now); err != nil {
 		return err
 	}
 	r.sight(Strays(now.rules, r.marks()...))

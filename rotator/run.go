@@ -64,7 +64,7 @@ func (r *Rotator) whatIsDue(ctx context.Context, s *state, now standing, limits 
 // its hosts, and then has nothing more to do.
 func (r *Rotator) retire(ctx context.Context, s *state, now standing, limits portsnare.Limits) error {
 	if s.Pending == nil && s.Current.Generation > 0 && now.open().Empty() {
-		return r.forget(ctx)
+		return r.forget(ctx, s)
 	}
 	return r.rotate(ctx, s, now, limits)
 }

@@ -26,6 +26,7 @@ type Status struct {
 	Since      time.Time            `json:"since,omitzero"`    // of the problem
 	Retired    bool                 `json:"retired,omitempty"` // it is no longer configured, and is being withdrawn
 	Strays     []Stray              `json:"strays,omitempty"`  // in its firewall, with marks that are not the group's
+	Leaving    []string             `json:"leaving,omitempty"` // hosts that have left the group and keep its traps until what was open then is closed
 	Hosts      []HostStatus         `json:"hosts"`
 }
 
@@ -47,6 +48,7 @@ type outcome struct {
 	set    portsnare.TrapSet // what the hosts were told last
 	told   bool
 	strays []Stray
+	leaves []string // hosts
 	unkept *failure // of an attempt, where the store may not have it
 }
 
@@ -83,6 +85,12 @@ func (r *Rotator) sight(strays []Stray) {
 	r.metrics.strayed(r.group.Name, strays)
 }
 
+func (r *Rotator) setLeaving(hosts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaving, r.seen.leaves = hosts, hosts
+}
+
 // Status returns what is known now; it reads neither cloud nor disk.
 func (r *Rotator) Status() Status {
 	r.mu.Lock()
@@ -100,6 +108,7 @@ func (r *Rotator) Status() Status {
 		NextAt:     seen.state.NextAt,
 		Retired:    r.group.Retired,
 		Strays:     seen.strays,
+		Leaving:    seen.leaves,
 	}
 	for _, f := range []*failure{seen.state.Failure, seen.unkept} { // the newest wins
 		if f != nil {

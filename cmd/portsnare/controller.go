@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type controller struct {
 	rotators map[string]*rotator.Rotator // by group
 	retired  []*rotator.Rotator          // of groups that are no longer configured
 	hosts    map[string]bool             // that the configuration names
+	places   []rotator.Place             // as stored at the start
 	names    []string                    // of groups, in the order of the configuration
 }
 
@@ -72,12 +74,15 @@ func (c *controller) addGroups(ctx context.Context, groups []rotator.Group) erro
 	if err != nil {
 		return err
 	}
-	for i, g := range groups {
+	c.places = places
+	for _, g := range groups {
 		c.names = append(c.names, g.Name)
 		for _, host := range g.Hosts {
 			c.hosts[host] = true
 		}
-		made, err := c.newRotator(ctx, g, restOf(c.cfg.Groups[i]), rotator.FormerPlaces(places, groups, g))
+	}
+	for i, g := range groups {
+		made, err := c.newRotator(ctx, g, restOf(c.cfg.Groups[i]), rotator.FormerPlaces(places, groups, g)...)
 		if err != nil {
 			return err
 		}
@@ -85,7 +90,7 @@ func (c *controller) addGroups(ctx context.Context, groups []rotator.Group) erro
 	}
 	for _, p := range rotator.RetiredPlaces(places, groups) {
 		g := retiredGroup(p)
-		made, err := c.newRotator(ctx, g, fleet.Rest{Group: g.Name, Protected: p.Protected, Public: p.Public, Policy: g.Policy, CloudFirewall: true}, nil)
+		made, err := c.newRotator(ctx, g, fleet.Rest{Group: g.Name, Protected: p.Protected, Public: p.Public, Policy: g.Policy, CloudFirewall: true})
 		if err != nil {
 			return err
 		}
@@ -94,19 +99,22 @@ func (c *controller) addGroups(ctx context.Context, groups []rotator.Group) erro
 	return nil
 }
 
-func (c *controller) newRotator(ctx context.Context, g rotator.Group, rest fleet.Rest, places []rotator.Place) (*rotator.Rotator, error) {
-	if err := c.fleet.Set(ctx, g.Hosts, rest); err != nil {
+func (c *controller) newRotator(ctx context.Context, g rotator.Group, rest fleet.Rest, left ...rotator.Place) (*rotator.Rotator, error) {
+	leaving := rotator.Leaving(c.places, g)
+	inNoGroup := slices.DeleteFunc(slices.Clone(leaving), func(host string) bool { return c.hosts[host] })
+	if err := c.fleet.Set(ctx, slices.Concat(g.Hosts, inNoGroup), rest); err != nil {
 		return nil, err
 	}
 	marks := []portsnare.Mark{g.FirstMark()}
 	var former []rotator.Former
-	for _, p := range places {
+	for _, p := range left {
 		marks = append(marks, p.Mark)
 		former = append(former, rotator.Former{Place: p, Firewall: openPlace(ctx, c.cfg, p.Where, p.Mark)})
 	}
 	made, err := rotator.New(rotator.Config{
-		Group: g, Former: former, Firewall: openPlace(ctx, c.cfg, g.Where, g.Mark(), marks...), Fleet: c.fleet, Store: c.hub,
-		Rand: placement.SecureRand(), Logger: c.log, Metrics: c.metrics,
+		Group: g, Former: former, Leaving: leaving, Firewall: openPlace(ctx, c.cfg, g.Where, g.Mark(), marks...), Store: c.hub,
+		Fleet: c.fleet.Part(g.Part(), slices.Concat(g.Hosts, leaving)...),
+		Rand:  placement.SecureRand(), Logger: c.log, Metrics: c.metrics,
 	})
 	if err != nil {
 		return nil, err

@@ -55,6 +55,10 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 		}
 	}
 	for _, g := range s.Groups {
+		if len(g.Leaving) > 0 {
+			text.Line("")
+			text.Line("%s: hosts that left the group keep its traps until the next rotation is complete: %s", g.Group, strings.Join(g.Leaving, ", "))
+		}
 		for _, stray := range g.Strays {
 			text.Line("")
 			text.Line("%s: %s with the mark %q, which is not the group's", g.Group, count(stray.Openings, "opening"), stray.Mark)

@@ -1,11 +1,13 @@
 // Package fleet owns the order of every host: it is the only place that composes
-// one. The rotator says which traps the hosts watch, others say the rest, and
-// whoever changes his part leaves the others' parts as they are.
+// one. Rotators say which traps the hosts watch, others say the rest, and whoever
+// changes their part leaves the others' parts as they are. A host that moves
+// between groups watches the traps of both until the former group releases it.
 package fleet
 
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -48,9 +50,10 @@ type Fleet struct {
 
 // host is what the order of one host is composed of.
 type host struct {
-	rest Rest
-	set  portsnare.TrapSet
-	told bool // the set is known: it was sent once
+	rest    Rest
+	known   bool                          // rest was set
+	parts   map[string]*portsnare.TrapSet // by name of the part; nil until it is armed
+	changed chan struct{}                 // closed when a part changes
 }
 
 // New returns a fleet without hosts.
@@ -63,22 +66,11 @@ func New(link Link) *Fleet {
 // that are being armed is not disturbed by it.
 func (f *Fleet) Set(ctx context.Context, hosts []string, rest Rest) error {
 	rest.Allow = slices.Clone(rest.Allow)
-	return f.change(ctx, hosts, func(h *host) { h.rest = rest })
+	return f.change(ctx, hosts, func(h *host) { h.rest, h.known = rest, true })
 }
 
-// Arm sends each of the hosts an order to watch the traps of set, and those only.
-// A host that Set does not know is an error of kind NotFound. A protected port is
-// never a trap, whatever set says.
-func (f *Fleet) Arm(ctx context.Context, hosts []string, set portsnare.TrapSet) error {
-	for _, name := range hosts {
-		if _, known := f.get(name); !known {
-			return errUnknown(name)
-		}
-	}
-	return f.change(ctx, hosts, func(h *host) { h.set, h.told = set, true })
-}
-
-// change changes what hosts are to have and sends them their orders.
+// change changes what hosts are to have and sends an order to each whose parts
+// are all known.
 func (f *Fleet) change(ctx context.Context, hosts []string, do func(*host)) error {
 	select {
 	case f.turn <- struct{}{}:
@@ -92,11 +84,15 @@ func (f *Fleet) change(ctx context.Context, hosts []string, do func(*host)) erro
 		h := f.hosts[name]
 		do(&h)
 		f.hosts[name] = h
-		if h.told {
+		if len(h.silent()) == 0 && h.says() {
 			orders = append(orders, h.order(name))
 		}
 	}
 	f.mu.Unlock()
+	return f.send(ctx, orders)
+}
+
+func (f *Fleet) send(ctx context.Context, orders []portsnare.Order) error {
 	for _, order := range orders {
 		if err := order.Validate(); err != nil {
 			return err
@@ -108,46 +104,12 @@ func (f *Fleet) change(ctx context.Context, hosts []string, do func(*host)) erro
 	return f.link.Send(ctx, orders...)
 }
 
-// Await returns when the host reports that it watches the traps of set, or with
-// an error that says what is known of it.
-func (f *Fleet) Await(ctx context.Context, name string, set portsnare.TrapSet) error {
-	h, known := f.get(name)
-	if !known {
-		return errUnknown(name)
-	}
-	h.set = set
-	return f.link.Await(ctx, h.order(name))
-}
-
-// Watches reports whether the newest report of the host says that it watches the
-// traps of set.
-func (f *Fleet) Watches(name string, set portsnare.TrapSet) bool {
-	report, order, ok := f.reported(name, set)
-	return ok && report.Watches(order)
-}
-
-// Carries reports whether the newest report of the host says that it has armed
-// its whole order, with the traps of set.
-func (f *Fleet) Carries(name string, set portsnare.TrapSet) bool {
-	report, order, ok := f.reported(name, set)
-	return ok && report.Carries(order)
-}
-
-func (f *Fleet) reported(name string, set portsnare.TrapSet) (portsnare.Report, portsnare.Order, bool) {
-	h, known := f.get(name)
-	report, ok := f.link.Report(name)
-	h.set = set
-	return report, h.order(name), known && ok
-}
-
-// Report returns the newest report of the host.
-func (f *Fleet) Report(name string) (portsnare.Report, bool) { return f.link.Report(name) }
-
 func (f *Fleet) get(name string) (host, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, known := f.hosts[name]
-	return h, known
+	h := f.hosts[name]
+	h.parts = maps.Clone(h.parts)
+	return h, h.known
 }
 
 func errUnknown(name string) error {

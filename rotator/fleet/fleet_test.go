@@ -19,6 +19,7 @@ type link struct {
 	mu    sync.Mutex
 	sends [][]string // hosts, by call
 	armed map[string]portsnare.Order
+	slow  chan struct{} // if it is made, Await waits for more than what is armed
 	fail  error
 }
 
@@ -37,7 +38,14 @@ func (l *link) Send(_ context.Context, orders ...portsnare.Order) error {
 	return nil
 }
 
-func (l *link) Await(_ context.Context, o portsnare.Order) error {
+func (l *link) Await(ctx context.Context, o portsnare.Order) error {
+	if l.slow != nil {
+		select {
+		case <-l.slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if r, _ := l.Report(o.Host); !r.Watches(o) {
 		return errors.New("not armed")
 	}
@@ -51,14 +59,20 @@ func (l *link) Report(host string) (portsnare.Report, bool) {
 	return portsnare.Report{Host: host, Armed: o.Serial, ArmedTraps: o.TrapsSerial, Generation: o.Generation}, ok
 }
 
-func newFleet(t *testing.T) (*Fleet, *link) {
+// group is a fleet with one group, which is the only one that has a say in it.
+type group struct {
+	*Fleet
+	*Part
+}
+
+func newFleet(t *testing.T) (group, *link) {
 	t.Helper()
 	l := &link{armed: map[string]portsnare.Order{}}
-	f := New(l)
-	if err := f.Set(t.Context(), []string{"web-1", "web-2"}, rest()); err != nil {
+	f, hosts := New(l), []string{"web-1", "web-2"}
+	if err := f.Set(t.Context(), hosts, rest()); err != nil {
 		t.Fatal(err)
 	}
-	return f, l
+	return group{f, f.Part("web", hosts...)}, l
 }
 
 func rest() Rest {
@@ -191,7 +205,7 @@ func TestOneBatch(t *testing.T) {
 	if err := f.Set(t.Context(), hosts, rest()); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Arm(t.Context(), hosts, set(1, 9)); err != nil {
+	if err := f.Fleet.Part("web", hosts...).Arm(t.Context(), hosts, set(1, 9)); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.sends) != 1 || !slices.Equal(l.sends[0], hosts) {
