@@ -218,6 +218,9 @@ func (r *Rotator) exclusively(ctx context.Context, do func(*state) error) error 
 	if s.rebuilt {
 		r.log.Warn(msgRebuilt)
 	}
+	if s.revision == 0 {
+		s.Inherited = r.inherited(ctx)
+	}
 	r.show(s)
 	return do(&s)
 }

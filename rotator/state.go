@@ -29,6 +29,9 @@ type state struct {
 	Retired   []retired         `json:"retired,omitempty"` // ports
 	Failure   *failure          `json:"failure,omitempty"` // of the last rotation or repair
 	Room      *room             `json:"room,omitempty"`    // what a refusal has taught
+	// Inherited are traps that another group, whose former place is this group's to
+	// close, may still have open. They end with the first complete rotation.
+	Inherited portsnare.Traps `json:"inherited,omitzero"`
 
 	revision uint64 // of the store, when this was loaded or saved last
 	rebuilt  bool   // what was stored was damaged
@@ -103,10 +106,11 @@ func (s *state) generation() portsnare.Generation {
 
 // traps returns every trap that the state knows to be open, or to become so.
 func (s *state) traps() portsnare.Traps {
+	traps := s.Current.Traps.Union(s.Inherited)
 	if s.Pending != nil {
-		return s.Pending.Traps().Union(s.Current.Traps)
+		traps = traps.Union(s.Pending.Traps())
 	}
-	return s.Current.Traps
+	return traps
 }
 
 // sealed appends a checksum to the JSON of a state, and unsealed reports whether
