@@ -33,6 +33,9 @@ type state struct {
 	// close, may still have open. They end with the first complete rotation.
 	Inherited portsnare.Traps `json:"inherited,omitzero"`
 
+	// Unplaced: the first version wrote this, which did not note the firewall.
+	Unplaced bool `json:"unplaced,omitempty"`
+
 	revision uint64 // of the store, when this was loaded or saved last
 	rebuilt  bool   // what was stored was damaged
 }
@@ -120,8 +123,11 @@ func sealed(text []byte) []byte {
 	return fmt.Appendf(text[:len(text)-1:len(text)-1], `,"sum":"%s"}`, checksum(text))
 }
 
+// sumKey is where the checksum begins.
+const sumKey = `,"sum":"`
+
 func unsealed(text []byte) bool {
-	i := bytes.LastIndex(text, []byte(`,"sum":"`))
+	i := bytes.LastIndex(text, []byte(sumKey))
 	return i < 0 || bytes.Equal(text, sealed(append(text[:i:i], '}')))
 }
 
@@ -145,6 +151,9 @@ func loadState(ctx context.Context, store Store, key string) (state, error) {
 	s := state{revision: revision}
 	if err := json.Unmarshal(text, &s); err != nil || !unsealed(text) {
 		return state{revision: revision, rebuilt: true}, nil
+	}
+	if bytes.LastIndex(text, []byte(sumKey)) < 0 {
+		s.Unplaced = true
 	}
 	return s, nil
 }
