@@ -121,6 +121,7 @@ func (r *Rotator) learn(ctx context.Context, s *state, err error) error {
 func (r *Rotator) finish(ctx context.Context, s *state, took time.Duration) error {
 	repaired := s.Pending.repairs(s)
 	s.Current, s.Pending, s.Failure = s.Pending.To, nil, nil
+	s.Inherited = portsnare.Traps{}
 	if !repaired {
 		s.RotatedAt, s.NextAt = time.Now(), time.Time{}
 		r.due(s, s.RotatedAt)

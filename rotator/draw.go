@@ -66,7 +66,7 @@ func (r *Rotator) drawOn(terrain placement.Terrain) (portsnare.Traps, error) {
 
 // plan finds the way from where the group stands to the pending trap set.
 func (r *Rotator) plan(s *state, now standing, limits portsnare.Limits) {
-	from := portsnare.Standing{Current: s.Current, Doubtful: s.Pending.Traps(), Open: r.armable(now)}
+	from := portsnare.Standing{Current: s.Current, Doubtful: s.Pending.Traps().Union(s.Inherited), Open: r.armable(now)}
 	s.Pending.Move = from.MoveTo(s.Pending.To, r.budget(s, now, limits), limits)
 	s.Pending.At = ""
 }

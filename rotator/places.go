@@ -148,6 +148,25 @@ func (r *Rotator) leavePlaces(places []Place, now standing) []Place {
 	return kept
 }
 
+// inherited returns the traps of the groups whose former places are this group's to
+// close. A call that their controller has begun may still open some of them, so what
+// the firewalls hold now is not enough. A state that cannot be read names none.
+func (r *Rotator) inherited(ctx context.Context) (traps portsnare.Traps) {
+	var groups []string
+	if r.group.Retired {
+		groups = []string{r.group.Name}
+	}
+	for _, f := range r.former {
+		groups = union(groups, []string{f.Group})
+	}
+	for _, group := range groups {
+		if s, err := loadState(ctx, r.store, stateKey(group)); err == nil && stateKey(group) != r.key {
+			traps = traps.Union(s.traps())
+		}
+	}
+	return traps
+}
+
 // union returns all names of lists, sorted, and minus those of list that are not
 // among others.
 func union(lists ...[]string) []string {

@@ -26,6 +26,7 @@ type Preview struct {
 	// automatically.
 	Outlook placement.Outlook   `json:"outlook"`
 	Others  []placement.Outlook `json:"others,omitempty"`
+	Strays  []Stray             `json:"strays,omitempty"` // openings with marks that are not the group's
 	// Warnings are what no trap set can do here.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -66,6 +67,7 @@ func NewPreview(ctx context.Context, group Group, firewall Firewall, rng *rand.R
 
 		Outlook:  spec.Outlook(terrain, strikes),
 		Others:   group.Traps.Alternatives(terrain, strikes),
+		Strays:   Strays(now.rules, r.marks()...),
 		Warnings: spec.Warnings(terrain, strikes),
 	}, nil
 }

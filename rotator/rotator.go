@@ -108,8 +108,14 @@ func (r *Rotator) Load(ctx context.Context) error {
 // Rotate carries a rotation that was cut short to its end, or else draws a new
 // trap set and moves the group to it. When it returns an error the rotation
 // stays pending and the next call resumes it, or draws anew where it can no longer
-// be carried out.
-func (r *Rotator) Rotate(ctx context.Context) error { return r.attempt(ctx, r.rotate) }
+// be carried out. It takes the configured firewall for the one that the first version
+// used, if that is in doubt.
+func (r *Rotator) Rotate(ctx context.Context) error {
+	return r.attempt(ctx, func(ctx context.Context, s *state, now standing, limits portsnare.Limits) error {
+		s.Unplaced = false
+		return r.rotate(ctx, s, now, limits)
+	})
+}
 
 // Repair compares the firewall with what it should hold and mends what others
 // changed: an opening of ours that vanished is put back, one that no generation
@@ -217,6 +223,9 @@ func (r *Rotator) exclusively(ctx context.Context, do func(*state) error) error 
 	}
 	if s.rebuilt {
 		r.log.Warn(msgRebuilt)
+	}
+	if s.revision == 0 {
+		s.Inherited = r.inherited(ctx)
 	}
 	r.show(s)
 	return do(&s)

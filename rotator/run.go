@@ -48,6 +48,9 @@ func (r *Rotator) whatIsDue(ctx context.Context, s *state, now standing, limits 
 	if r.group.Retired {
 		return r.retire(ctx, s, now, limits)
 	}
+	if err := r.placed(s, now); err != nil {
+		return err
+	}
 	planned := s.NextAt
 	if s.Pending != nil || r.due(s, time.Now()) {
 		return r.rotate(ctx, s, now, limits)

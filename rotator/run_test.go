@@ -65,7 +65,7 @@ func TestRunKeepsTryingAndRepairs(t *testing.T) {
 			}
 			return nil
 		}
-		runFor(t, w.controller(testGroup()), 9*time.Minute+30*time.Second)
+		runFor(t, w.controller(testGroup()), 9*time.Minute+55*time.Second)
 		if got := settled(t, w).Current.Generation; got != 1 || !removed {
 			t.Errorf("generation %d, want 1; removed %v", got, removed)
 		}

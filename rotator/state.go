@@ -29,6 +29,12 @@ type state struct {
 	Retired   []retired         `json:"retired,omitempty"` // ports
 	Failure   *failure          `json:"failure,omitempty"` // of the last rotation or repair
 	Room      *room             `json:"room,omitempty"`    // what a refusal has taught
+	// Inherited are traps that another group, whose former place is this group's to
+	// close, may still have open. They end with the first complete rotation.
+	Inherited portsnare.Traps `json:"inherited,omitzero"`
+
+	// Unplaced: the first version wrote this, which did not note the firewall.
+	Unplaced bool `json:"unplaced,omitempty"`
 
 	revision uint64 // of the store, when this was loaded or saved last
 	rebuilt  bool   // what was stored was damaged
@@ -103,10 +109,11 @@ func (s *state) generation() portsnare.Generation {
 
 // traps returns every trap that the state knows to be open, or to become so.
 func (s *state) traps() portsnare.Traps {
+	traps := s.Current.Traps.Union(s.Inherited)
 	if s.Pending != nil {
-		return s.Pending.Traps().Union(s.Current.Traps)
+		traps = traps.Union(s.Pending.Traps())
 	}
-	return s.Current.Traps
+	return traps
 }
 
 // sealed appends a checksum to the JSON of a state, and unsealed reports whether
@@ -116,8 +123,11 @@ func sealed(text []byte) []byte {
 	return fmt.Appendf(text[:len(text)-1:len(text)-1], `,"sum":"%s"}`, checksum(text))
 }
 
+// sumKey is where the checksum begins.
+const sumKey = `,"sum":"`
+
 func unsealed(text []byte) bool {
-	i := bytes.LastIndex(text, []byte(`,"sum":"`))
+	i := bytes.LastIndex(text, []byte(sumKey))
 	return i < 0 || bytes.Equal(text, sealed(append(text[:i:i], '}')))
 }
 
@@ -141,6 +151,9 @@ func loadState(ctx context.Context, store Store, key string) (state, error) {
 	s := state{revision: revision}
 	if err := json.Unmarshal(text, &s); err != nil || !unsealed(text) {
 		return state{revision: revision, rebuilt: true}, nil
+	}
+	if bytes.LastIndex(text, []byte(sumKey)) < 0 {
+		s.Unplaced = true
 	}
 	return s, nil
 }

@@ -19,6 +19,7 @@ import (
 // is attached to nothing; the fourth is full of rules of others. On Vultr, where
 // an instance belongs to one group, the second is beside nothing. The fourth of
 // DigitalOcean is full of outbound rules, and the first is named as ours are not.
+// The fifth of AWS holds openings with marks of Portsnare.
 //
 // Who may not do everything. A stranger is known to no cloud, an idler may do
 // nothing, a reader may not write, the blind see firewalls alone.
@@ -80,8 +81,15 @@ func newEC2() (http.Handler, error) {
 		},
 	})
 	web, beside, _, full := fake.CreateGroup("web"), fake.CreateGroup("beside"), fake.CreateGroup("idle"), fake.CreateGroup("full")
+	strays := fake.CreateGroup("strays")
 	fake.Attach(web, beside)
 	fake.Attach(full)
+	for i, mark := range []string{"tokyo/old", "osaka/web", "former"} {
+		trap := ec2fake.Rule{Protocol: "tcp", FromPort: 5000 + i, ToPort: 5000 + i, CIDR: portsnare.AnySource()[0], Tags: map[string]string{"portsnare": mark}}
+		if _, err := fake.AddRule(strays, trap); err != nil {
+			return nil, err
+		}
+	}
 	for _, source := range portsnare.AnySource() {
 		if _, err := fake.AddRule(web, ec2fake.Rule{Protocol: "tcp", FromPort: 8443, ToPort: 8443, CIDR: source}); err != nil {
 			return nil, err

@@ -176,9 +176,28 @@ func (e *examination) read(ctx context.Context) bool {
 // strays names the marks of Portsnare that are not the group's.
 func (e *examination) strays() {
 	for _, s := range rotator.Strays(e.rules, e.group.Mark(), e.group.FirstMark()) {
-		e.add("strays", resultProblem, fmt.Sprintf("%s with the mark %q", count(s.Openings, "opening"), s.Mark),
-			"another installation opened them, or a group that this controller no longer knows; give each installation a firewall of its own, or close them by hand")
+		text, hint := tellStray(e.group.Owner, s)
+		e.add("strays", resultProblem, text, hint)
 	}
+}
+
+// tellStray says whose the openings of a stray are, and what becomes of them. Only a
+// running controller can read which places it remembers.
+func tellStray(owner string, s rotator.Stray) (text, hint string) {
+	text = fmt.Sprintf("%s with the mark %q", count(s.Openings, "opening"), s.Mark)
+	switch s.Mark.Owner() {
+	case owner:
+		return text + ", of a group of this installation that is not configured for this firewall",
+			"the controller closes them when it starts, unless it has lost its state; `portsnare status` then shows what is left"
+	case "":
+		if s.Mark == "" {
+			return text[:len(text)-len(` with the mark ""`)] + " with still other marks", "give each installation a firewall of its own"
+		}
+		return text + ", of the first version",
+			"if group " + s.Mark.Group() + " was renamed, moved or removed with the upgrade, close them by hand: no state says where it had its firewall"
+	}
+	return text + ", which belongs to the installation " + s.Mark.Owner(),
+		"no controller but its own closes them; give each installation a firewall of its own, or set this one's `owner` to " + s.Mark.Owner() + " if they are the same"
 }
 
 // room reports how many rules the firewall has, and how many it can have.

@@ -43,8 +43,9 @@ Exit code 3 means that there are changes, as there always are.`,
 		if err != nil {
 			return err
 		}
+		answer.owner = owner
 		for _, g := range groups {
-			if err := a.await(c, cloudOf(g), func(ctx context.Context) error { return answer.add(ctx, owner, g) }); err != nil {
+			if err := a.await(c, cloudOf(g), func(ctx context.Context) error { return answer.add(ctx, g) }); err != nil {
 				return err
 			}
 		}
@@ -58,11 +59,12 @@ Exit code 3 means that there are changes, as there always are.`,
 
 type planAnswer struct {
 	Plans []rotator.Preview `json:"plans"`
+	owner string
 }
 
 // add adds what a rotation of the group would change.
-func (p *planAnswer) add(ctx context.Context, owner string, g config.Group) error {
-	group := groupOf(owner, g)
+func (p *planAnswer) add(ctx context.Context, g config.Group) error {
+	group := groupOf(p.owner, g)
 	firewall, err := openFirewall(ctx, g.Provider, g.Firewall, group.Mark(), group.FirstMark())
 	if err != nil {
 		return err
@@ -99,6 +101,11 @@ func (p planAnswer) WriteText(w io.Writer) error {
 			preview.Used, preview.Budget, preview.Rules, count(preview.Limit, "rule"), preview.Traps)
 		for _, warning := range preview.Warnings {
 			text.Line("warning: %s", warning)
+		}
+		for _, s := range preview.Strays {
+			whose, hint := tellStray(p.owner, s)
+			text.Line("warning: %s", whose)
+			text.Line("hint: %s", hint)
 		}
 		writeTradeOff(text, preview)
 		writeChanges(text, preview.Plan)

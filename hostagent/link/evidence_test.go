@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -61,6 +62,16 @@ func (l *ledger) told(t *testing.T) (hits, bans, lost int) {
 		}
 	}
 	return len(l.hits), len(l.bans), l.lost
+}
+
+// wantTold waits until so many bans were told, and no ban twice. A ban is listed
+// just before it is told.
+func (l *ledger) wantTold(t *testing.T, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d bans were told", want), func() bool { _, bans, _ := l.told(t); return bans >= want })
+	if _, bans, _ := l.told(t); bans != want {
+		t.Errorf("%d bans were told; want %d", bans, want)
+	}
 }
 
 // eventually waits for a condition that nobody signals.
@@ -143,20 +154,27 @@ func TestEvidence(t *testing.T) {
 	if diff := cmp.Diff(bans, h.Bans().Bans, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("bans (-told +listed):\n%s", diff)
 	}
+	came := func(want int) func() bool {
+		return func() bool { hits, _, _ := book.told(t); return hits == want }
+	}
+	eventually(t, "the hits that found room came", came(room)) // else the late ones find none
 	for n := range late {
 		l.Hit(hitOf(room + more + n + 1))
 	}
-	eventually(t, "all hits came", func() bool { hits, _, _ := book.told(t); return hits == room+late })
-	if _, bans, lost := book.told(t); bans != 3 || lost != more {
-		t.Errorf("%d bans were told and %d hits counted as lost; want 3 and %d", bans, lost, more)
+	eventually(t, "all hits came", came(room+late))
+	book.wantTold(t, 3)
+	if _, _, lost := book.told(t); lost != more {
+		t.Errorf("%d hits counted as lost; want %d", lost, more)
 	}
 	l.Unban(sourceOf(2))
 	book.wantBans(t, h, 1, 3)
 	l.Ban(banOf(2, 0))
 	eventually(t, "the source is banned again", func() bool { return len(h.Bans().Bans) == 3 })
-	if got := book.bans[sourceOf(2)]; got != 2 {
-		t.Errorf("two bans of one source were told %d times", got)
-	}
+	eventually(t, "the second ban of a source is told", func() bool {
+		book.mu.Lock()
+		defer book.mu.Unlock()
+		return book.bans[sourceOf(2)] == 2
+	})
 }
 
 // What has changed while the connection was down is there after it; nothing else
@@ -181,9 +199,7 @@ func TestBansAfterALostConnection(t *testing.T) {
 	l.Ban(banOf(100, 0))
 	l.Ban(banOf(101, 10*time.Minute)) // found in the kernel: it began before all others
 	book.wantBans(t, h, upTo(102)[1:]...)
-	if _, bans, _ := book.told(t); bans != 102 {
-		t.Errorf("%d bans were told; want 102", bans)
-	}
+	book.wantTold(t, 102)
 }
 
 func TestBansAfterAControllerRestart(t *testing.T) {
@@ -210,9 +226,7 @@ func TestBansAfterAControllerRestart(t *testing.T) {
 		t.Errorf("%+v before the host has told anything; want not whole", about)
 	}
 	book.wantBans(t, h, upTo(101)[1:]...)
-	if _, bans, _ := book.told(t); bans != 101 {
-		t.Errorf("%d bans were told; want 101", bans)
-	}
+	book.wantTold(t, 101)
 }
 
 // An agent that was restarted has another run, and the same list.
@@ -277,9 +291,7 @@ func TestBansAfterAGap(t *testing.T) {
 				return len(h.Bans().Bans) == len(test.want)
 			})
 			book.wantBans(t, h, test.want...)
-			if _, bans, _ := book.told(t); bans != len(test.want) {
-				t.Errorf("%d bans were told; want %d", bans, len(test.want))
-			}
+			book.wantTold(t, len(test.want))
 		})
 	}
 }

@@ -54,6 +54,7 @@ func nthBan(n int) portsnare.Ban {
 // controller is a conn at whose other end a controller listens: it follows the
 // bans as [portsnare.BanUpdate] says, and notes when how much came.
 type controller struct {
+	mu      sync.Mutex // guards whole, which a test reads meanwhile
 	t       *testing.T
 	resync  nats.MsgHandler
 	fail    error // of the next message
@@ -120,6 +121,13 @@ func parse[T any](t *testing.T, data []byte) (v T) {
 	return v
 }
 
+// isWhole reports whether the list of bans is told to its end.
+func (c *controller) isWhole() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.whole
+}
+
 // follow applies an update.
 func (c *controller) follow(u portsnare.BanUpdate) {
 	c.updates = append(c.updates, u)
@@ -132,7 +140,9 @@ func (c *controller) follow(u portsnare.BanUpdate) {
 	case u.Run != c.run || u.Number != c.number+1:
 		c.t.Errorf("update %d of run %s after %d of %s", u.Number, u.Run, c.number, c.run)
 	}
+	c.mu.Lock() // for the race detector: the passing of time in a bubble orders nothing
 	c.run, c.number, c.whole = u.Run, u.Number, u.Left == 0
+	c.mu.Unlock()
 	for _, ban := range u.Bans {
 		c.bans[ban.Source] = ban
 		c.told[ban.Source]++
@@ -293,7 +303,7 @@ func TestPace(t *testing.T) {
 				l.Report(portsnare.Report{})
 			}
 			time.Sleep(100 * time.Millisecond)
-			if synctest.Wait(); listed == 0 && c.whole {
+			if synctest.Wait(); listed == 0 && c.isWhole() {
 				listed = time.Since(begin)
 			}
 		}
