@@ -55,8 +55,9 @@ func (k *fakeKernel) Set(_ context.Context, order kernel.State) (bool, error) {
 	}
 	changed := order.Digest() != k.order.Digest()
 	k.order = order
+	maps.DeleteFunc(k.bans, func(s source, _ time.Time) bool { return kernel.Covered(s, order.Allow) })
 	for _, b := range order.Bans {
-		if until := k.timer(b.Until); k.bans[b.Source].Before(until) {
+		if until := k.timer(b.Until); k.bans[b.Source].Before(until) && !kernel.Covered(b.Source, order.Allow) {
 			k.bans[b.Source] = until
 		}
 	}
@@ -118,6 +119,7 @@ type fakeLink struct {
 	hits    []portsnare.Hit
 	bans    []portsnare.Ban
 	ended   []source
+	listed  map[source]bool // told, and not ended since
 }
 
 func (l *fakeLink) Run(ctx context.Context, onOrder func(portsnare.Order)) error {
@@ -133,8 +135,12 @@ func (l *fakeLink) Run(ctx context.Context, onOrder func(portsnare.Order)) error
 
 func (l *fakeLink) Report(r portsnare.Report) { l.pass(); l.reports = append(l.reports, r) }
 func (l *fakeLink) Hit(h portsnare.Hit)       { l.pass(); l.hits = append(l.hits, h) }
-func (l *fakeLink) Ban(b portsnare.Ban)       { l.pass(); l.bans = append(l.bans, b) }
-func (l *fakeLink) Unban(s source)            { l.pass(); l.ended = append(l.ended, s) }
+func (l *fakeLink) Ban(b portsnare.Ban) {
+	l.pass()
+	l.bans = append(l.bans, b)
+	l.listed[b.Source] = true
+}
+func (l *fakeLink) Unban(s source) { l.pass(); l.ended = append(l.ended, s); delete(l.listed, s) }
 
 func (l *fakeLink) last(t *testing.T) portsnare.Report {
 	t.Helper()
@@ -213,7 +219,7 @@ func (w *world) newKernel() *fakeKernel {
 
 // start starts an agent, as after a boot: link and sightings are new.
 func (w *world) start() {
-	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order)}
+	w.link = &fakeLink{fence: &w.fence, orders: make(chan portsnare.Order), listed: map[source]bool{}}
 	w.sightings = &fakeSightings{seen: make(chan kernel.Sighting), err: make(chan error)}
 	w.agent = New(Config{
 		Host: "web-1", Dir: w.dir, Version: "test", Program: "fake",

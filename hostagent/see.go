@@ -36,7 +36,7 @@ func (a *Agent) seeOne(s kernel.Sighting) (ban portsnare.Ban, repeated bool) {
 	a.config.Link.Hit(told)
 	source := portsnare.BanPrefix(s.Source)
 	a.trails.add(source, hit)
-	if !s.Ban || a.ledger.inForce(source, hit.At) {
+	if !s.Ban || a.ledger.inForce(source, hit.At) || kernel.Covered(source, a.lifted) { // lifted by now
 		return ban, false
 	}
 	ban, repeated = a.note(portsnare.Ban{Source: source, Since: hit.At})
