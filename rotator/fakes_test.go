@@ -443,7 +443,7 @@ func (w *world) installation(groups ...Group) (rotators []*Rotator) {
 	}
 	for _, p := range RetiredPlaces(places, groups) {
 		g := testGroup()
-		g.Name, g.Hosts, g.Where, g.Retired, g.OnMissing = p.Group, p.Hosts, p.Where, true, Proceed
+		g.Owner, g.Name, g.Hosts, g.Where, g.Retired, g.OnMissing = p.Mark.Owner(), p.Group, p.Hosts, p.Where, true, Proceed
 		make(g)
 	}
 	return rotators

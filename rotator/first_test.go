@@ -2,8 +2,11 @@ package rotator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,5 +104,114 @@ func TestFirewallEmptiedBeforeTheUpgrade(t *testing.T) {
 			}
 		}
 		settled(t, w)
+	})
+}
+
+// archive is the world as a store that can be searched.
+type archive struct{ *world }
+
+func (a archive) Keys() []string { return slices.Sorted(maps.Keys(a.disk)) }
+
+func (a archive) Order(_ context.Context, host string) (portsnare.Order, error) {
+	if order := a.hosts[host].sent; order.Host != "" {
+		return order, nil
+	}
+	return portsnare.Order{}, &portsnare.Error{Kind: portsnare.NotFound, Op: "read the order for", Subject: host}
+}
+
+func unplaced(t *testing.T, w *world, groups ...Group) []Place {
+	t.Helper()
+	lost, err := Unplaced(t.Context(), archive{w}, []string{"web-1", "web-2", "old-1"}, w.places(), groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lost
+}
+
+// renamed is the configuration after the upgrade, with another name for the group.
+func renamed() Group {
+	g := testGroup()
+	g.Name = "www"
+	return g
+}
+
+// A group was renamed with the upgrade, and its traps are found: they stay armed until
+// they are closed, and the state of the first version is settled.
+func TestRenamedWithTheUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits = portsnare.Limits{Rules: 200, PerFamily: true}
+		rotated(t, w, testGroup())
+		firstVersion(t, w)
+		lost := unplaced(t, w, renamed())
+		if len(lost) != 1 || lost[0].Where != Unknown || lost[0].Mark != "web" || !slices.Equal(lost[0].Hosts, []string{"web-1", "web-2"}) {
+			t.Fatalf("unplaced %+v", lost)
+		}
+		lost[0].Where = testGroup().Where
+		if err := Placed(t.Context(), w, lost[0]); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for _, r := range w.installation(renamed()) {
+				if err := turn(t, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := marksOf(w.cloud); !slices.Equal(got, []portsnare.Mark{"tokyo/www"}) || !watched(w, "web-1").Equal(w.open()) {
+			t.Errorf("openings of %q, web-1 watches %d ports, %d are open", got, watched(w, "web-1").Len(), w.open().Len())
+		}
+		if got := placesOf(t, w); !slices.Equal(got, []string{"sg-1 tokyo/www web-1,web-2"}) || len(unplaced(t, w, renamed())) > 0 {
+			t.Errorf("places %q, unplaced %+v", got, unplaced(t, w, renamed()))
+		}
+	})
+}
+
+// A group was removed with the upgrade, and its traps are found: they are closed, its
+// hosts are disarmed, and the place is forgotten.
+func TestRemovedWithTheUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		rotated(t, w, testGroup())
+		firstVersion(t, w)
+		lost := unplaced(t, w)[0]
+		lost.Where = testGroup().Where
+		if err := Placed(t.Context(), w, lost); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for _, r := range w.installation() {
+				if err := turn(t, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if !w.open().Empty() || !watched(w, "web-1").Empty() || len(placesOf(t, w)) > 0 || len(unplaced(t, w)) > 0 {
+			t.Errorf("%d ports open, web-1 watches %d, places %q", w.open().Len(), watched(w, "web-1").Len(), placesOf(t, w))
+		}
+	})
+}
+
+// A group was renamed and moved with the upgrade, so nobody knows where its traps are:
+// whatever group has its hosts by now waits, and they stay armed.
+func TestRenamedAndMovedWithTheUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		rotated(t, w, testGroup())
+		firstVersion(t, w)
+		moved := renamed()
+		moved.Where.Firewall = "sg-2"
+		former := FormerPlaces(unplaced(t, w, moved), []Group{moved}, moved)
+		if len(former) != 1 {
+			t.Fatalf("former places %+v", former)
+		}
+		r := w.controller(moved, former...)
+		r.former[0].Firewall = denied{}
+		if err := turn(t, r); !errors.Is(err, portsnare.Denied) {
+			t.Fatalf("error %v, want that of the unknown firewall", err)
+		}
+		if !watched(w, "web-1").Equal(w.open()) || !w.firewall("sg-2").open().Empty() || len(unplaced(t, w, moved)) != 1 {
+			t.Errorf("web-1 watches %d ports, %d are open", watched(w, "web-1").Len(), w.open().Len())
+		}
 	})
 }

@@ -91,8 +91,14 @@ type Group struct {
 	Retired bool
 }
 
-// Mark returns the owner mark of the group's rules.
-func (g Group) Mark() portsnare.Mark { return portsnare.NewMark(g.Owner, g.Name) }
+// Mark returns the owner mark of the group's rules. A retired group of the first
+// version has no owner.
+func (g Group) Mark() portsnare.Mark {
+	if g.Owner == "" {
+		return g.FirstMark()
+	}
+	return portsnare.NewMark(g.Owner, g.Name)
+}
 
 // FirstMark returns the mark that the first version gave the group's rules.
 func (g Group) FirstMark() portsnare.Mark { return portsnare.Mark(g.Name) }

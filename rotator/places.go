@@ -51,12 +51,21 @@ func (r *Rotator) changePlaces(ctx context.Context, do func([]Place) []Place) er
 		if err != nil {
 			return struct{}{}, err
 		}
-		after, err := json.Marshal(list{do(places)})
+		changed := do(places)
+		after, err := json.Marshal(list{changed})
 		if err == nil && (damaged || string(after) != string(before)) {
-			_, err = r.store.Put(ctx, placesKey, sealed(after), revision)
+			err = putPlaces(ctx, r.store, changed, revision)
 		}
 		return struct{}{}, err
 	})
+	return err
+}
+
+func putPlaces(ctx context.Context, store Store, places []Place, revision uint64) error {
+	text, err := json.Marshal(list{places})
+	if err == nil {
+		_, err = store.Put(ctx, placesKey, sealed(text), revision)
+	}
 	return err
 }
 

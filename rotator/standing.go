@@ -116,6 +116,9 @@ func (r *Rotator) nothing(f Former) portsnare.Wanted {
 }
 
 func (r *Rotator) cannotLeave(f Former, err error) error {
+	if f.Where == Unknown {
+		return err // it says all that is known
+	}
 	return &portsnare.Error{
 		Kind: portsnare.KindOf(err), Op: "close the traps of", Subject: f.Group + " in " + f.Where.Firewall, Err: err,
 		Hint: "nothing is disarmed and the new configuration of the group waits; put back provider " + f.Provider +

@@ -74,6 +74,11 @@ func (c *controller) addGroups(ctx context.Context, groups []rotator.Group) erro
 	if err != nil {
 		return err
 	}
+	lost, err := c.unplaced(ctx, places, groups)
+	if err != nil {
+		return err
+	}
+	places = append(places, lost...)
 	c.places = places
 	for _, g := range groups {
 		c.names = append(c.names, g.Name)
@@ -97,6 +102,32 @@ func (c *controller) addGroups(ctx context.Context, groups []rotator.Group) erro
 		c.retired = append(c.retired, made)
 	}
 	return nil
+}
+
+// unplaced returns the places of groups of the first version that were renamed or
+// removed with the upgrade. Those with traps in a configured firewall become known.
+func (c *controller) unplaced(ctx context.Context, places []rotator.Place, groups []rotator.Group) ([]rotator.Place, error) {
+	lost, err := rotator.Unplaced(ctx, c.hub, c.hub.Hosts(), places, groups)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lost {
+		p := &lost[i]
+		for _, g := range groups {
+			rules, err := openPlace(ctx, c.cfg, g.Where, p.Mark).Rules(ctx)
+			if ours, _ := portsnare.Ours(rules, p.Mark); err == nil && len(ours) > 0 {
+				p.Where = g.Where
+				if err := rotator.Placed(ctx, c.hub, *p); err != nil {
+					return nil, err
+				}
+				break
+			}
+		}
+		if p.Where == rotator.Unknown {
+			c.log.Error("a group of the first version is no longer configured", "error", errUnplaced(p.Mark), "hint", portsnare.HintOf(errUnplaced(p.Mark)))
+		}
+	}
+	return lost, nil
 }
 
 func (c *controller) newRotator(ctx context.Context, g rotator.Group, rest fleet.Rest, left ...rotator.Place) (*rotator.Rotator, error) {

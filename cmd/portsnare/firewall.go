@@ -21,6 +21,9 @@ func openFirewall(ctx context.Context, p config.Provider, id string, mark portsn
 // openPlace returns the hold on a firewall that the configuration need no longer
 // name. Where its provider is gone as well, every call of it fails and says so.
 func openPlace(ctx context.Context, cfg config.Config, where rotator.Where, mark portsnare.Mark, former ...portsnare.Mark) rotator.Firewall {
+	if where == rotator.Unknown {
+		return unreachable{errUnplaced(mark)}
+	}
 	firewall, err := rotator.Firewall(nil), error(&portsnare.Error{
 		Kind: portsnare.Invalid, Op: "open firewall", Subject: where.Firewall,
 		Err: errors.New("the configuration has no provider " + where.Provider + " of kind " + where.Kind),
@@ -61,4 +64,15 @@ func (u unreachable) Limits(context.Context) (portsnare.Limits, error) {
 // Apply returns why.
 func (u unreachable) Apply(context.Context, portsnare.Plan) (portsnare.Done, error) {
 	return portsnare.Done{}, u.err
+}
+
+// errUnplaced says that a group of the first version was renamed or removed with the
+// upgrade, and that its traps are in none of the configured firewalls.
+func errUnplaced(mark portsnare.Mark) error {
+	return &portsnare.Error{
+		Kind: portsnare.Invalid, Op: "close the traps of", Subject: "group " + mark.Group(),
+		Err: errors.New("the first version has opened them, nobody knows in which firewall, and its hosts stay armed"),
+		Hint: "put group " + mark.Group() + " back as it was before the upgrade and run the controller once: it notes the firewall where rules have the mark " +
+			string(mark) + ", and closes them when the group is renamed or removed after that",
+	}
 }

@@ -194,7 +194,7 @@ func tellStray(owner string, s rotator.Stray) (text, hint string) {
 			return text[:len(text)-len(` with the mark ""`)] + " with still other marks", "give each installation a firewall of its own"
 		}
 		return text + ", of the first version",
-			"if group " + s.Mark.Group() + " was renamed, moved or removed with the upgrade, close them by hand: no state says where it had its firewall"
+			"if this installation had group " + s.Mark.Group() + " before the upgrade, the controller closes them when it starts; else another installation has opened them"
 	}
 	return text + ", which belongs to the installation " + s.Mark.Owner(),
 		"no controller but its own closes them; give each installation a firewall of its own, or set this one's `owner` to " + s.Mark.Owner() + " if they are the same"

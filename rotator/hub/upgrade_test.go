@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,15 @@ func TestUpgrade(t *testing.T) {
 	value, revision, err := h.Get(t.Context(), "group.web")
 	if err != nil || string(value) != `{"generation":7}` {
 		t.Errorf("state: %q, %v", value, err)
+	}
+	if keys := h.Keys(); !slices.Equal(keys, []string{"group.web"}) {
+		t.Errorf("keys %q", keys)
+	}
+	if order, err := h.Order(t.Context(), "web-1"); err != nil || order.Generation != 7 || order.Group != testOrder("web-1", 7).Group {
+		t.Errorf("order %+v, %v", order, err)
+	}
+	if _, err := h.Order(t.Context(), "nobody"); !errors.Is(err, portsnare.NotFound) {
+		t.Errorf("order of a host that got none: %v", err)
 	}
 	if _, err := h.Put(t.Context(), "group.web", []byte(`{"generation":8}`), revision); err != nil {
 		t.Error(err)
