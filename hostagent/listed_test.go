@@ -79,3 +79,25 @@ func TestListedIsWhatTheKernelHolds(t *testing.T) {
 		w.wantListed("after the end of all")
 	})
 }
+
+// None of many sightings that wait while the kernel is programmed is left out.
+func TestManySightingsAtOnce(t *testing.T) {
+	const many = 3*sightingBuffer + 1
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.kernel.stuck = make(chan struct{})
+		w.link.orders <- newOrder(1)
+		synctest.Wait()
+		go func() {
+			for n := range many {
+				w.sightings.seen <- kernel.Sighting{Source: nthSource(n).Addr(), Port: parsePort("1000/tcp"), At: time.Now()}
+			}
+		}()
+		synctest.Wait()
+		close(w.kernel.stuck)
+		w.wait(time.Second)
+		if got := len(w.link.hits); got != many {
+			t.Errorf("%d hits were told; want %d", got, many)
+		}
+	})
+}

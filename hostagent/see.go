@@ -16,11 +16,11 @@ const maxAge = time.Minute
 // wait by now, so that the kernel is programmed once for many repeated bans.
 func (a *Agent) see(ctx context.Context, s kernel.Sighting) {
 	var prolonged []portsnare.Ban
-	for range sightingBuffer {
+	for n := 1; ; n++ {
 		if ban, repeated := a.seeOne(s); repeated {
 			prolonged = append(prolonged, ban)
 		}
-		if len(a.sightings) == 0 { // nobody else takes from it
+		if n == sightingBuffer || len(a.sightings) == 0 { // nobody else takes from it
 			break
 		}
 		s = <-a.sightings

@@ -1,16 +1,6 @@
 package link
 
-import (
-	"context"
-
-	"golang.org/x/time/rate"
-)
-
-// Unpaced lets a link that does not run yet speak as fast as the connection takes it.
-func Unpaced(l *Link) {
-	l.out.messages.SetLimit(rate.Inf)
-	l.out.bytes.SetLimit(rate.Inf)
-}
+import "context"
 
 // Conn is what a link speaks over.
 type Conn = conn
