@@ -39,7 +39,7 @@ type Archive interface {
 
 // Unknown is where a group has its traps of which the first version has left a state
 // and nobody knows the firewall.
-var Unknown = Where{Kind: "unknown", Firewall: "an unknown firewall"}
+var Unknown = Where{Kind: "unknown", Firewall: "unknown"}
 
 // Unplaced returns the place of each group of the first version that is in none of
 // groups and in none of places, with those of hosts that have an order of it. Such a
