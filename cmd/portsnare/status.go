@@ -55,24 +55,41 @@ func (s statusAnswer) WriteText(w io.Writer) error {
 		}
 	}
 	for _, g := range s.Groups {
-		if len(g.Leaving) > 0 {
-			text.Line("")
-			text.Line("%s: hosts that left the group keep its traps until the next rotation is complete: %s", g.Group, strings.Join(g.Leaving, ", "))
-		}
-		for _, stray := range g.Strays {
-			text.Line("")
-			text.Line("%s: %s with the mark %q, which is not the group's", g.Group, count(stray.Openings, "opening"), stray.Mark)
-		}
-		if g.Problem == "" {
-			continue
-		}
-		text.Line("")
-		text.Line("%s: %s", g.Group, g.Problem)
-		if g.Hint != "" {
-			text.Line("hint: %s", g.Hint)
-		}
+		writeNotes(text, g)
 	}
 	return text.Err()
+}
+
+// writeNotes writes what there is to say of a group beside its rows.
+func writeNotes(text *cli.Text, g rotator.Status) {
+	if g.Retired {
+		text.Line("")
+		text.Line("%s: %s", g.Group, withdrawal(g))
+	}
+	if len(g.Leaving) > 0 {
+		text.Line("")
+		text.Line("%s: hosts that left the group keep its traps until the next rotation is complete: %s", g.Group, strings.Join(g.Leaving, ", "))
+	}
+	for _, stray := range g.Strays {
+		text.Line("")
+		text.Line("%s: %s with the mark %q, which is not the group's", g.Group, count(stray.Openings, "opening"), stray.Mark)
+	}
+	if g.Problem == "" {
+		return
+	}
+	text.Line("")
+	text.Line("%s: %s", g.Group, g.Problem)
+	if g.Hint != "" {
+		text.Line("hint: %s", g.Hint)
+	}
+}
+
+// withdrawal says how far a group has come that is no longer configured.
+func withdrawal(g rotator.Status) string {
+	if g.Traps == 0 && g.Pending == "" {
+		return "no longer configured; nothing of it is open any more"
+	}
+	return "no longer configured; its openings are being closed"
 }
 
 func problem(h rotator.HostStatus) string {
