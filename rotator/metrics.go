@@ -22,6 +22,7 @@ type Metrics struct {
 	failing     *prometheus.GaugeVec
 	stray       *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
+	lost        *prometheus.CounterVec
 	bans        *prometheus.CounterVec
 	full        *prometheus.GaugeVec
 	problems    prometheus.Gauge
@@ -53,6 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Openings in the group's firewall with a mark of Portsnare that is not the group's, by mark; those of the rarest marks together under the empty one."},
 			[]string{"group", "mark"}),
 		hits: counter("portsnare_hits_total", "Hits on traps that hosts reported, by class of trap.", "host", "class"),
+		lost: counter("portsnare_hits_lost_total", "Hits that hosts saw and had no room or time to report.", "host"),
 		bans: counter("portsnare_bans_total", "Bans that hosts reported.", "host"),
 		full: make.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "portsnare_full_tables", Help: "Tables of a host's kernel that are full, as of its last report: it serves, and counts no more in them."},
@@ -67,6 +69,9 @@ func (m *Metrics) Problems(n int) { m.problems.Set(float64(n)) }
 
 // Hit counts a reported hit.
 func (m *Metrics) Hit(h portsnare.Hit) { m.hits.WithLabelValues(h.Host, string(h.Class)).Inc() }
+
+// Lost counts hits that a host could not report.
+func (m *Metrics) Lost(host string, hits int) { m.lost.WithLabelValues(host).Add(float64(hits)) }
 
 // Ban counts a reported ban.
 func (m *Metrics) Ban(b portsnare.Ban) { m.bans.WithLabelValues(b.Host).Inc() }

@@ -83,13 +83,14 @@ func TestMetricNames(t *testing.T) {
 	m.repaired("web")
 	m.wrote("web", portsnare.Done{Writes: 2})
 	m.Hit(portsnare.Hit{Host: "web-1", Class: portsnare.Bait})
+	m.Lost("web-1", 3)
 	m.Ban(portsnare.Ban{Host: "web-1"})
 	m.reported(portsnare.Report{Host: "web-1", Full: []string{"hit4"}})
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(reg); err != nil || n != 13 {
+	if n, err := testutil.GatherAndCount(reg); err != nil || n != 14 {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }

@@ -51,7 +51,7 @@ func newController(ctx context.Context, cfg config.Config, log *slog.Logger, reg
 	c.metrics = rotator.NewMetrics(reg)
 	c.hub, err = hub.Open(ctx, hub.Options{
 		Dir: cfg.State, Listen: cfg.Link.Listen, Advertise: cfg.Link.Advertise, Logger: log,
-		OnHit: c.metrics.Hit,
+		OnHit: c.metrics.Hit, OnLost: c.metrics.Lost,
 		OnBan: func(b portsnare.Ban) {
 			c.metrics.Ban(b)
 			c.banLog.ban(b)
