@@ -54,7 +54,7 @@ func nthBan(n int) portsnare.Ban {
 // controller is a conn at whose other end a controller listens: it follows the
 // bans as [portsnare.BanUpdate] says, and notes when how much came.
 type controller struct {
-	mu      sync.Mutex // guards whole, which a test reads meanwhile
+	mu      sync.Mutex // see fence
 	t       *testing.T
 	resync  nats.MsgHandler
 	fail    error // of the next message
@@ -92,6 +92,8 @@ func (c *controller) Subscribe(subject string, hear nats.MsgHandler) (*nats.Subs
 func (c *controller) FlushWithContext(context.Context) error { return nil }
 
 func (c *controller) Publish(subject string, data []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := c.fail; err != nil {
 		c.fail = nil
 		return err
@@ -121,11 +123,11 @@ func parse[T any](t *testing.T, data []byte) (v T) {
 	return v
 }
 
-// isWhole reports whether the list of bans is told to its end.
-func (c *controller) isWhole() bool {
+// fence orders what a test has read so far before all that comes later, for the
+// race detector: the passing of time in a bubble orders nothing.
+func (c *controller) fence() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.whole
 }
 
 // follow applies an update.
@@ -140,9 +142,7 @@ func (c *controller) follow(u portsnare.BanUpdate) {
 	case u.Run != c.run || u.Number != c.number+1:
 		c.t.Errorf("update %d of run %s after %d of %s", u.Number, u.Run, c.number, c.run)
 	}
-	c.mu.Lock() // for the race detector: the passing of time in a bubble orders nothing
 	c.run, c.number, c.whole = u.Run, u.Number, u.Left == 0
-	c.mu.Unlock()
 	for _, ban := range u.Bans {
 		c.bans[ban.Source] = ban
 		c.told[ban.Source]++
@@ -303,9 +303,10 @@ func TestPace(t *testing.T) {
 				l.Report(portsnare.Report{})
 			}
 			time.Sleep(100 * time.Millisecond)
-			if synctest.Wait(); listed == 0 && c.isWhole() {
+			if synctest.Wait(); listed == 0 && c.whole {
 				listed = time.Since(begin)
 			}
+			c.fence()
 		}
 		cancel()
 		session.Wait()

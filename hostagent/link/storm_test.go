@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -97,7 +98,7 @@ func TestStorm(t *testing.T) {
 		var log bytes.Buffer
 		backend := &stormKernel{bans: map[netip.Prefix]time.Time{}, seen: make(chan kernel.Sighting)}
 		link := stormLink{newTestLink(), newController(t)}
-		link.log = slog.New(slog.NewTextHandler(&log, nil))
+		link.log = slog.New(slog.NewTextHandler(fenced{link.controller, &log}, nil))
 		agent := hostagent.New(hostagent.Config{
 			Host: "web-1", Dir: dir, Backend: backend, Link: link, Sightings: backend, Logger: link.log,
 			Listening: func() (portsnare.PortSet, error) { return portsnare.PortSet{}, nil },
@@ -146,6 +147,7 @@ func TestStorm(t *testing.T) {
 			t.Errorf("%d bytes saved a second", rate)
 		}
 		controller.wantPace()
+		controller.fence()
 
 		writes.look()
 		saved := writes.files
@@ -157,6 +159,7 @@ func TestStorm(t *testing.T) {
 		if len(controller.updates) != 0 || bytes.Count(log.Bytes(), []byte("\n")) != lines || writes.files != saved {
 			t.Errorf("ten quiet minutes: %d updates, %d lines of log, %d saves", len(controller.updates), bytes.Count(log.Bytes(), []byte("\n"))-lines, writes.files-saved)
 		}
+		controller.fence()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if controller.ended != bans {
@@ -167,6 +170,17 @@ func TestStorm(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// fenced is a log that a test may read between two calls of fence.
+type fenced struct {
+	*controller
+	io.Writer
+}
+
+func (f fenced) Write(line []byte) (int, error) {
+	f.fence()
+	return f.Writer.Write(line)
 }
 
 func heap() int {
