@@ -266,6 +266,8 @@ func absence(p presence, now time.Time) string {
 		return p.problem()
 	case p.report.Run == "":
 		return "its agent is of the first version, which does not tell all"
+	case p.report.Armed == "" && p.report.Problem != "": // the kernel may hold less than was told
+		return "its kernel is not armed: " + p.report.Problem
 	}
 	return ""
 }

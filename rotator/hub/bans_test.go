@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +43,14 @@ func (a *teller) tell(u portsnare.BanUpdate) {
 
 func (a *teller) report(number uint64, at time.Time) {
 	a.t.Helper()
-	text, err := json.Marshal(portsnare.Report{Host: a.host, At: at, Run: a.run, BanNumber: number})
+	a.reportAll(portsnare.Report{At: at, BanNumber: number})
+}
+
+// reportAll tells everything that report says.
+func (a *teller) reportAll(report portsnare.Report) {
+	a.t.Helper()
+	report.Host, report.Run = a.host, a.run
+	text, err := json.Marshal(report)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -368,5 +376,31 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	if web1 != keptMessages || web2 != 1 || size > 1<<20 {
 		t.Errorf("%d messages of web-1, %d of web-2, %d bytes", web1, web2, size)
+	}
+}
+
+// TestBansWhereNothingIsArmed: a host whose kernel is not armed may hold less than it
+// told, so its list is not whole, and says why.
+func TestBansWhereNothingIsArmed(t *testing.T) {
+	var told []int
+	h, a := newTeller(t, &told)
+	now := time.Now()
+	a.tell(portsnare.BanUpdate{Reset: true, Bans: []portsnare.Ban{banOf("web-1", 1, now)}})
+	for _, test := range []struct {
+		name   string
+		report portsnare.Report
+		whole  bool
+	}{
+		{"armed", portsnare.Report{Armed: "1"}, true},
+		{"armed, with another problem", portsnare.Report{Armed: "1", Problem: "friends not saved"}, true},
+		{"no order yet", portsnare.Report{}, true},
+		{"not armed", portsnare.Report{Problem: "order not armed: no such program"}, false},
+	} {
+		test.report.At, test.report.BanNumber = now, a.next
+		a.reportAll(test.report)
+		got := h.Bans().Hosts[0]
+		if got.Whole != test.whole || (got.Why == "") != test.whole || !test.whole && !strings.Contains(got.Why, test.report.Problem) {
+			t.Errorf("%s: %+v; want whole %v", test.name, got, test.whole)
+		}
 	}
 }
