@@ -111,6 +111,12 @@ func (d *disk) reopen() error {
 	if err := d.nats.DisableJetStream(); err != nil {
 		return err
 	}
+	// Starting the store writes a field of the server that requests to the store
+	// have read without its lock (2.15.2). None is under way any more; asking after
+	// every connection takes each one's lock, behind its last request.
+	if _, err := d.nats.Connz(&server.ConnzOptions{Limit: server.DEFAULT_MAX_CONNECTIONS}); err != nil {
+		return err
+	}
 	return d.nats.EnableJetStream(&server.JetStreamConfig{
 		StoreDir: d.opts.StoreDir, SyncInterval: d.opts.SyncInterval, SyncAlways: d.opts.SyncAlways,
 		MaxMemory: d.opts.JetStreamMaxMemory, MaxStore: d.opts.JetStreamMaxStore, Strict: !d.opts.NoJetStreamStrict,
