@@ -25,15 +25,8 @@ func (w without) nft(ctx context.Context, input string, args ...string) (string,
 
 // programsOf returns the tables of orders that together have every option.
 func programsOf(t *testing.T, opts Options) (all []table) {
-	for options := range 1 << 5 {
-		o := sample(t)
-		on := func(bit int) bool { return options&(1<<bit) != 0 }
-		o.Alarm, o.Policy.Delay, o.CloudFirewall = on(0), on(1), on(2)
-		o.Policy.Strikes = 1
-		if on(3) {
-			o.Policy.Strikes = 8
-		}
-		all = append(all, render(o, opts, [len(families)]bool{on(4), on(4)}))
+	for state, forwards := range kerneltest.EveryOption(sample(t)) {
+		all = append(all, render(state, opts, [len(families)]bool{forwards, forwards}))
 	}
 	return all
 }
